@@ -1,0 +1,59 @@
+"""ONNX to OpenVINO's .xml and .bin, and int8 quantization with NNCF."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge_convert.openvino_xml import compact_xml
+from fer_edge_convert.quiet import require_converters
+
+__all__ = ["to_openvino_float32", "to_openvino_int8"]
+
+Floats = npt.NDArray[np.float32]
+
+
+def to_openvino_float32(model_onnx: bytes) -> tuple[bytes, bytes]:
+    """Return the bytes of .xml and .bin with float32 weights and activations."""
+    return _serialized(_read(model_onnx))
+
+
+def to_openvino_int8(model_onnx: bytes, calibration: Floats) -> tuple[bytes, bytes]:
+    """Return the bytes of .xml and .bin with int8 convolutions (weights per channel) and float32 input and output.
+
+    Args:
+        model_onnx: of `to_onnx_float32`.
+        calibration: float32 (n, h, w, c), what the network sees in use.
+    """
+    require_converters()
+    import nncf
+
+    quantized = nncf.quantize(
+        _read(model_onnx),
+        nncf.Dataset(calibration[:, np.newaxis]),
+        subset_size=len(calibration),
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        target_device=nncf.TargetDevice.CPU,
+    )
+    return _serialized(quantized)
+
+
+def _read(model_onnx: bytes) -> Any:
+    require_converters()
+    import openvino
+
+    return openvino.Core().read_model(io.BytesIO(model_onnx))
+
+
+def _serialized(graph: Any) -> tuple[bytes, bytes]:
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        openvino.save_model(graph, path, compress_to_fp16=False)
+        return compact_xml(path.read_bytes()), path.with_suffix(".bin").read_bytes()

@@ -1,0 +1,350 @@
+"""The manifest of a bundle: its fields, read strictly.
+
+The format is described in docs/bundle.md. An unknown key is an error, because a misspelt one would silently change what
+the device does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fer_edge.engines.base import TensorSpec
+from fer_edge.errors import IntegrityError
+from fer_edge.preprocess import PixelCoding
+
+__all__ = ["SCHEMA", "STAGE_NAMES", "FileEntry", "Manifest", "StageSpec", "Variant"]
+
+SCHEMA = "fer-edge/bundle/1"
+STAGE_NAMES = ("pnet", "rnet", "onet", "classifier")
+COLOURS = {"gray": 1, "bgr": 3}
+_MAX_FILE_BYTES = 256 * 1024 * 1024
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """A file of the bundle: its name (no folders), length in bytes, and SHA-256 digest."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {"file": self.file, "bytes": self.bytes, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One stage's model for one engine in one precision.
+
+    Attributes:
+        engine: "litert", "onnx" or "openvino" (or a third party's).
+        precision: "float32", "int8" …
+        model: the file.
+        weights: the second file of OpenVINO's format, else None.
+        inputs, outputs: tensors as the file holds them.
+        tested_with: name and version of the engine that gave the figures, e.g. "onnxruntime 1.31.1".
+        recipe: how it was quantized, e.g. "static_wi8_ai8"; None for float32.
+        measured: figures of this variant, e.g. top-1 on a test set.
+    """
+
+    engine: str
+    precision: str
+    model: FileEntry
+    weights: FileEntry | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    tested_with: str
+    recipe: str | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    def files(self) -> tuple[FileEntry, ...]:
+        """Return the variant's one or two files."""
+        return (self.model,) if self.weights is None else (self.model, self.weights)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {
+            "engine": self.engine,
+            "precision": self.precision,
+            "model": self.model.to_json(),
+            "weights": self.weights.to_json() if self.weights else None,
+            "inputs": [_tensor_json(spec) for spec in self.inputs],
+            "outputs": [_tensor_json(spec) for spec in self.outputs],
+            "tested_with": self.tested_with,
+            "recipe": self.recipe,
+            "measured": dict(self.measured),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """A stage of the pipeline and its variants, the preferred one of each engine first.
+
+    Attributes:
+        name: one of STAGE_NAMES.
+        colour: "gray" or "bgr".
+        pixel_mean, pixel_std: the network takes (pixel - mean) / std.
+        layout: order of the input's axes, "NHWC".
+        variants: at least one.
+        crop_margin: of the classifier: the square crop's side is the box's longer side times (1 + this); else None.
+    """
+
+    name: str
+    colour: str
+    pixel_mean: float
+    pixel_std: float
+    layout: str
+    variants: tuple[Variant, ...]
+    crop_margin: float | None = None
+
+    def coding(self, variant: Variant) -> PixelCoding:
+        """Return how pixels become the input of one of the variants."""
+        spec = variant.inputs[0]
+        return PixelCoding(
+            mean=self.pixel_mean,
+            std=self.pixel_std,
+            dtype=spec.dtype,
+            scale=spec.scale,
+            zero_point=spec.zero_point,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {
+            "colour": self.colour,
+            "pixel_mean": self.pixel_mean,
+            "pixel_std": self.pixel_std,
+            "layout": self.layout,
+            "crop_margin": self.crop_margin,
+            "variants": [variant.to_json() for variant in self.variants],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything that is known of a bundle.
+
+    Attributes:
+        name, version, licence: of the bundle.
+        labels: the classifier's classes, in the order of its outputs.
+        stages: by name, each of STAGE_NAMES.
+        provenance: how the models came about: training record, source of the detector, versions, command.
+        calibration: data, size, digest and method; empty where nothing was quantized.
+        attribution: one line for each work of others inside.
+    """
+
+    name: str
+    version: str
+    licence: str
+    labels: tuple[str, ...]
+    stages: Mapping[str, StageSpec]
+    provenance: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    attribution: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """Return the manifest's text: JSON, keys in a fixed order, a line end at the end."""
+        content = {
+            "schema": SCHEMA,
+            "name": self.name,
+            "version": self.version,
+            "licence": self.licence,
+            "labels": list(self.labels),
+            "stages": {name: self.stages[name].to_json() for name in STAGE_NAMES if name in self.stages},
+            "provenance": dict(self.provenance),
+            "calibration": dict(self.calibration),
+            "attribution": list(self.attribution),
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Read a manifest's text.
+
+        Raises:
+            IntegrityError: the text is no JSON, or a key or value is not as the format says; the message names it.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise IntegrityError(f"manifest.json is no JSON ({error}); make the bundle again") from error
+        root = _Node(content, "manifest.json")
+        schema = root.value("schema", str)
+        if schema != SCHEMA:
+            raise IntegrityError(f"manifest.json: expected the schema {SCHEMA}, found {schema[:60]!r}")
+        stages_node = root.node("stages")
+        stages = {name: _read_stage(name, stages_node.node(name)) for name in STAGE_NAMES if name in stages_node}
+        stages_node.finish()
+        if not stages:
+            raise IntegrityError(
+                f"manifest.json, stages: expected at least one of {', '.join(STAGE_NAMES)}, found none"
+            )
+        manifest = cls(
+            name=root.value("name", str),
+            version=root.value("version", str),
+            licence=root.value("licence", str),
+            labels=tuple(root.items("labels", str)),
+            stages=stages,
+            provenance=root.value("provenance", dict),
+            calibration=root.value("calibration", dict),
+            attribution=tuple(root.items("attribution", str)),
+        )
+        root.finish()
+        if "classifier" in stages and not manifest.labels:
+            raise IntegrityError("manifest.json, labels: expected the classifier's classes, found none")
+        return manifest
+
+
+class _Node:
+    """A JSON object being read: every key must be asked for, none may be left over."""
+
+    def __init__(self, content: Any, where: str) -> None:
+        if not isinstance(content, dict):
+            raise IntegrityError(f"{where}: expected an object, found {type(content).__name__}")
+        self._content: dict[str, Any] = content
+        self._where = where
+        self._asked: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._content
+
+    def value(self, key: str, kind: type[T]) -> T:
+        found = self._get(key)
+        if kind is float and isinstance(found, int) and not isinstance(found, bool):
+            found = float(found)
+        if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
+            raise IntegrityError(f"{self._where}, {key}: expected {kind.__name__}, found {type(found).__name__}")
+        return found
+
+    def optional(self, key: str, kind: type[T]) -> T | None:
+        return None if self._get(key) is None else self.value(key, kind)
+
+    def items(self, key: str, kind: type[T]) -> list[T]:
+        found = self.value(key, list)
+        for item in found:
+            if not isinstance(item, kind) or isinstance(item, bool):
+                raise IntegrityError(
+                    f"{self._where}, {key}: expected a list of {kind.__name__}, found {type(item).__name__} in it"
+                )
+        return found
+
+    def node(self, key: str) -> _Node:
+        return _Node(self._get(key), f"{self._where}, {key}")
+
+    def nodes(self, key: str) -> list[_Node]:
+        return [_Node(item, f"{self._where}, {key}[{i}]") for i, item in enumerate(self.value(key, list))]
+
+    def finish(self) -> None:
+        for key in self._content.keys() - self._asked:
+            near = difflib.get_close_matches(key, self._asked, n=1)
+            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(sorted(self._asked))
+            raise IntegrityError(f"{self._where}: unknown key {key[:60]!r}; {hint}")
+
+    def fail(self, message: str) -> IntegrityError:
+        return IntegrityError(f"{self._where}: {message}")
+
+    def _get(self, key: str) -> Any:
+        self._asked.add(key)
+        if key not in self._content:
+            raise IntegrityError(f"{self._where}: the key {key!r} is missing")
+        return self._content[key]
+
+
+def _read_stage(name: str, node: _Node) -> StageSpec:
+    colour = node.value("colour", str)
+    if colour not in COLOURS:
+        raise node.fail(f"colour: expected one of {', '.join(COLOURS)}, found {colour[:20]!r}")
+    layout = node.value("layout", str)
+    if layout != "NHWC":
+        raise node.fail(f"layout: expected NHWC, found {layout[:20]!r}")
+    spec = StageSpec(
+        name=name,
+        colour=colour,
+        pixel_mean=node.value("pixel_mean", float),
+        pixel_std=node.value("pixel_std", float),
+        layout=layout,
+        crop_margin=node.optional("crop_margin", float),
+        variants=tuple(_read_variant(item) for item in node.nodes("variants")),
+    )
+    node.finish()
+    if not spec.variants:
+        raise node.fail("variants: expected at least one, found none")
+    for variant in spec.variants:
+        try:
+            spec.coding(variant)
+        except ValueError as error:
+            raise node.fail(f"variant {variant.engine} {variant.precision}: {error}") from error
+    return spec
+
+
+def _read_variant(node: _Node) -> Variant:
+    weights = node.node("weights") if node.optional("weights", dict) is not None else None
+    variant = Variant(
+        engine=node.value("engine", str),
+        precision=node.value("precision", str),
+        model=_read_file(node.node("model")),
+        weights=_read_file(weights) if weights else None,
+        inputs=tuple(_read_tensor(item) for item in node.nodes("inputs")),
+        outputs=tuple(_read_tensor(item) for item in node.nodes("outputs")),
+        tested_with=node.value("tested_with", str),
+        recipe=node.optional("recipe", str),
+        measured=node.value("measured", dict),
+    )
+    node.finish()
+    if len(variant.inputs) != 1 or len(variant.inputs[0].shape) != 4:
+        raise node.fail("inputs: expected one tensor of four axes")
+    if not variant.outputs:
+        raise node.fail("outputs: expected at least one tensor, found none")
+    return variant
+
+
+def _read_file(node: _Node) -> FileEntry:
+    entry = FileEntry(
+        file=node.value("file", str),
+        bytes=node.value("bytes", int),
+        sha256=node.value("sha256", str),
+    )
+    node.finish()
+    if not _FILE_NAME.fullmatch(entry.file):
+        raise node.fail(f"file: expected a plain name without folders, found {entry.file[:60]!r}")
+    if not 0 < entry.bytes <= _MAX_FILE_BYTES:
+        raise node.fail(f"bytes: expected 1 to {_MAX_FILE_BYTES}, found {entry.bytes}")
+    if not _SHA256.fullmatch(entry.sha256):
+        raise node.fail("sha256: expected 64 lower-case hexadecimal digits")
+    return entry
+
+
+def _read_tensor(node: _Node) -> TensorSpec:
+    shape = node.value("shape", list)
+    for length in shape:
+        if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
+            raise node.fail(f"shape: expected positive lengths or null, found {str(length)[:20]}")
+    spec = TensorSpec(
+        name=node.value("name", str),
+        shape=tuple(shape),
+        dtype=node.value("dtype", str),
+        scale=node.optional("scale", float),
+        zero_point=node.optional("zero_point", int),
+    )
+    node.finish()
+    return spec
+
+
+def _tensor_json(spec: TensorSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "shape": list(spec.shape),
+        "dtype": spec.dtype,
+        "scale": spec.scale,
+        "zero_point": spec.zero_point,
+    }

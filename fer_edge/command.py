@@ -1,0 +1,24 @@
+"""What a part of fer-edge registers to become a subcommand."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Command"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A subcommand of `fer-edge`, named by its entry point in the group `fer_edge.commands`.
+
+    Attributes:
+        summary: one line for `--help`.
+        configure: adds the arguments to a parser; imports nothing heavy.
+        run: does the work and returns the exit code; raises FerEdgeError for what the user can mend.
+    """
+
+    summary: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]

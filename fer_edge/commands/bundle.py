@@ -1,0 +1,87 @@
+"""`fer-edge bundle`: look into a bundle, check it, pack it into one file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer_edge.command import Command
+
+if TYPE_CHECKING:
+    from fer_edge.bundle import Bundle
+
+__all__ = ["COMMAND"]
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    inspect = actions.add_parser("inspect", help="print what a bundle holds")
+    inspect.add_argument("--json", action="store_true", help="print its manifest")
+    verify = actions.add_parser("verify", help="compare every file with its digest")
+    pack = actions.add_parser("pack", help="write the bundle as one uncompressed .zip")
+    pack.add_argument("-o", "--output", type=Path, required=True, metavar="ZIP")
+    pack.add_argument("--force", action="store_true", help="replace the file where it exists")
+    for action in (inspect, verify, pack):
+        action.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help="folder or .zip (the one installed)")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from fer_edge.bundle import Bundle
+
+    bundle = Bundle.open(arguments.bundle)
+    if arguments.action == "verify":
+        n_files = bundle.verify()
+        sys.stdout.write(f"{bundle.path}: {n_files} files are as the manifest says\n")
+    elif arguments.action == "pack":
+        _pack(bundle, arguments.output, force=arguments.force)
+        sys.stdout.write(f"{arguments.output}\n")
+    elif arguments.json:
+        sys.stdout.write(json.dumps(json.loads(bundle.manifest.to_json())) + "\n")
+    else:
+        sys.stdout.write(_description(bundle) + "\n")
+    return 0
+
+
+def _description(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    lines = [
+        f"{manifest.name} {manifest.version} ({manifest.licence}), {bundle.path}",
+        f"labels: {', '.join(manifest.labels)}",
+    ]
+    for name, stage in manifest.stages.items():
+        for variant in stage.variants:
+            n_bytes = sum(entry.bytes for entry in variant.files())
+            line = f"{name:<11} {variant.engine:<9} {variant.precision:<8} {n_bytes:>9} bytes"
+            for data, figures in variant.measured.items():
+                low, high = figures["interval95"]
+                line += (
+                    f"  {data} {100 * figures['top1']:.2f} % ({100 * low:.2f} to {100 * high:.2f}, "
+                    f"n = {figures['n']}), drop {figures['drop_points']:+.2f} points"
+                )
+            lines.append(line)
+    lines.extend(manifest.attribution)
+    return "\n".join(lines)
+
+
+def _pack(bundle: Bundle, target: Path, *, force: bool) -> None:
+    import zipfile
+
+    from fer_edge.bundle.store import MANIFEST_NAME
+    from fer_edge.files import atomic_path, ensure_writable_target
+
+    ensure_writable_target(target, force=force)
+    contents = {MANIFEST_NAME: bundle.manifest.to_json().encode()}
+    for stage in bundle.manifest.stages.values():
+        for variant in stage.variants:
+            for entry in variant.files():
+                contents[entry.file] = bundle.read(entry)
+    with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in contents.items():
+            # A fixed date: the same bundle gives the same archive.
+            archive.writestr(zipfile.ZipInfo(name), data)
+
+
+COMMAND = Command(summary="inspect, verify or pack a bundle", configure=_configure, run=_run)

@@ -1,0 +1,85 @@
+"""`fer-edge run`: faces and their apparent expression in a photo, a folder of photos or a video."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer_edge.command import Command
+from fer_edge.errors import FerEdgeError
+
+if TYPE_CHECKING:
+    from fer_edge.sources import Frame, Source
+
+__all__ = ["COMMAND"]
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="a photo, a folder of photos, or a video file")
+    parser.add_argument("--bundle", type=Path, metavar="PATH", help="bundle folder or .zip (the one installed)")
+    parser.add_argument("--engine", metavar="NAME", help="litert (or tflite), onnx, openvino (the first installed)")
+    parser.add_argument("--precision", metavar="NAME", help="of the classifier: int8, float32 (the bundle's first)")
+    parser.add_argument("--min-face", type=float, default=40.0, metavar="PX", help="smallest face looked for (40)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="that the engine may use (1)")
+    parser.add_argument(
+        "--annotate", type=Path, metavar="PATH", help="write an annotated photo, folder of photos, or video"
+    )
+    parser.add_argument("--text", action="store_true", help="lines for people instead of JSON Lines")
+    parser.add_argument("--force", action="store_true", help="replace what --annotate names where it exists")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from fer_edge.annotate import open_annotation
+    from fer_edge.frame_record import frame_record, frame_text
+    from fer_edge.pipeline import EmotionPipeline
+    from fer_edge.sources import open_source
+
+    failures: list[FerEdgeError] = []
+
+    def report(error: FerEdgeError) -> None:
+        failures.append(error)
+        sys.stderr.write(f"fer-edge: error: {error}\n")
+
+    with (
+        open_source(arguments.source, report) as source,
+        open_annotation(arguments.annotate, source, force=arguments.force) as annotation,
+    ):
+        pipeline = EmotionPipeline(
+            arguments.bundle,
+            engine=arguments.engine,
+            precision=arguments.precision,
+            min_face_px=arguments.min_face,
+            threads=arguments.threads,
+        )
+        for frame, decode_ms in _timed(source):
+            analysis = pipeline.analyse(frame.image_bgr)
+            if arguments.text:
+                sys.stdout.write(frame_text(frame, analysis, pipeline.labels) + "\n")
+            else:
+                sys.stdout.write(json.dumps(frame_record(frame, analysis, pipeline.labels, decode_ms)) + "\n")
+            sys.stdout.flush()  # who reads a pipe wants each frame now
+            annotation.write(frame, analysis, pipeline.labels)
+    if arguments.annotate and arguments.text:
+        sys.stdout.write(f"annotated: {arguments.annotate}\n")
+    return 1 if failures else 0
+
+
+def _timed(source: Source) -> Iterator[tuple[Frame, float]]:
+    """Yield each frame with the milliseconds it took to read and decode it."""
+    frames = iter(source)
+    while True:
+        started = time.perf_counter()
+        frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame, 1000 * (time.perf_counter() - started)
+
+
+COMMAND = Command(
+    summary="find faces and their apparent expression in a photo, folder or video", configure=_configure, run=_run
+)

@@ -1,0 +1,70 @@
+"""Arithmetic on face boxes, in the convention that MTCNN's regressors were trained with.
+
+Boxes are float32 (n, 4): left, top, right, bottom in pixels counted from 1, right and bottom included, so a box is
+right - left + 1 pixels wide. (Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
+Networks", 2016, and its reference code.)
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["non_maximum_suppression", "refine", "refine_candidates", "to_square"]
+
+Floats = npt.NDArray[np.float32]
+
+
+def non_maximum_suppression(
+    boxes: Floats, scores: Floats, threshold: float, measure: Literal["union", "min"]
+) -> npt.NDArray[np.intp]:
+    """Keep the best box of each group that overlaps.
+
+    Args:
+        boxes: float32 (n, 4).
+        scores: float32 (n,); equal scores keep their order.
+        threshold: a box goes when its overlap with a better one exceeds this.
+        measure: overlap is the intersection's area over that of the union, or over that of the smaller box.
+
+    Returns:
+        Positions of the boxes kept, best first.
+    """
+    left, top, right, bottom = boxes.T
+    area = (right - left + 1) * (bottom - top + 1)
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + 1
+        height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + 1
+        intersection = np.maximum(width, 0) * np.maximum(height, 0)
+        if measure == "union":
+            overlap = intersection / (area[best] + area[rest] - intersection)
+        else:
+            overlap = intersection / np.minimum(area[best], area[rest])
+        order = rest[overlap <= threshold]
+    return np.array(kept, dtype=np.intp)
+
+
+def refine_candidates(boxes: Floats, offsets: Floats) -> Floats:
+    """Move the corners of P-Net's boxes by offsets (n, 4) in widths and heights, here without the last pixel."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    return boxes + offsets * np.tile(size, 2)
+
+
+def refine(boxes: Floats, offsets: Floats) -> Floats:
+    """Move the corners of R- and O-Net's boxes by offsets (n, 4) given in widths and heights."""
+    size = boxes[:, 2:] - boxes[:, :2] + 1
+    return boxes + offsets * np.tile(size, 2)
+
+
+def to_square(boxes: Floats) -> Floats:
+    """Return squares with the boxes' centres and longer sides, on whole pixels (cut towards zero)."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    side = size.max(axis=1, keepdims=True)
+    corner = boxes[:, :2] + 0.5 * size - 0.5 * side
+    squares: Floats = np.trunc(np.hstack([corner, corner + side])).astype(np.float32)
+    return squares

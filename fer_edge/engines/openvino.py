@@ -1,0 +1,84 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from typing import Any
+
+import numpy as np
+
+from fer_edge.engines.base import Array, EngineOptions, Session, TensorSpec, check_arrays
+from fer_edge.errors import EngineError, MissingExtraError
+
+__all__ = ["OpenVinoEngine"]
+
+_TELEMETRY_MODULE = "openvino_telemetry"
+
+
+class OpenVinoEngine:
+    """Runs OpenVINO's two-file models, .xml with .bin."""
+
+    name = "openvino"
+
+    def __init__(self) -> None:
+        # Importing openvino sends telemetry where this module can be imported; None in sys.modules makes that import
+        # fail, which openvino takes for "not installed".
+        sys.modules.setdefault(_TELEMETRY_MODULE, None)  # type: ignore[arg-type]
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingExtraError(
+                f'the engine openvino cannot be imported ({error}); pip install "fer-edge[openvino]"'
+            ) from error
+        self._module: Any = openvino
+        self._core = openvino.Core()
+
+    def version(self) -> str:
+        """Return the version of openvino, after its name."""
+        return f"openvino {importlib.metadata.version('openvino')}"
+
+    def load(self, model: bytes, options: EngineOptions, *, weights: bytes | None = None) -> Session:
+        """See Engine.load; `weights` are the bytes of the .bin file."""
+        if weights is None:
+            raise EngineError("openvino: expected the weights (.bin) beside the model (.xml), found none")
+        if options.reference_kernels:
+            raise EngineError("openvino: there are no reference kernels to choose; leave reference_kernels off")
+        settings = {
+            "INFERENCE_NUM_THREADS": options.threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            # On processors with bfloat16 units OpenVINO would compute in that by itself and give other answers.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        try:
+            graph = self._core.read_model(model=model, weights=weights)
+            if options.input_shapes is not None:
+                graph.reshape(dict(zip(graph.inputs, options.input_shapes, strict=True)))
+            compiled = self._core.compile_model(graph, "CPU", settings)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise EngineError(f"openvino cannot load the model: {' '.join(str(error).split())}") from error
+        return _OpenVinoSession(compiled)
+
+
+class _OpenVinoSession:
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self.inputs = tuple(_spec(port) for port in compiled.inputs)
+        self.outputs = tuple(_spec(port) for port in compiled.outputs)
+
+    def run(self, *arrays: Array) -> tuple[Array, ...]:
+        check_arrays(arrays, self.inputs)
+        try:
+            results = self._request.infer(list(arrays), share_inputs=True, share_outputs=False)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise EngineError(f"openvino failed: {' '.join(str(error).split())}") from error
+        return tuple(results[i] for i in range(len(self.outputs)))
+
+
+def _spec(port: Any) -> TensorSpec:
+    return TensorSpec(
+        name=port.any_name,
+        shape=tuple(axis.get_length() if axis.is_static else None for axis in port.partial_shape),
+        dtype=np.dtype(port.element_type.to_dtype()).name,
+    )

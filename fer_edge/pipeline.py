@@ -1,0 +1,135 @@
+"""From a frame to the apparent expression of each face in it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from fer_edge.bundle import Bundle
+from fer_edge.classifier import EmotionClassifier
+from fer_edge.detector import DetectorOptions, FaceDetector
+from fer_edge.engines import ENGINE_NAMES, Engine, load_engine, pick_engine
+from fer_edge.errors import IntegrityError, UsageError
+from fer_edge.results import Face, FrameAnalysis
+from fer_edge.stage import Pixels, Stage
+
+__all__ = ["EmotionPipeline"]
+
+# R- and O-Net see a varying number of boxes; these batch sizes keep shapes fixed without padding.
+_RNET_BATCHES, _ONET_BATCHES, _CLASSIFIER_BATCHES = (1, 8, 32), (1, 4), (1, 4)
+_DETECTOR_STAGES = ("pnet", "rnet", "onet")
+
+
+class EmotionPipeline:
+    """Detects faces and classifies their apparent expression.
+
+    One pipeline serves one stream: it keeps buffers between frames and must not be used by two threads at once.
+
+    Attributes:
+        detector: callable, frame -> list[Detection].
+        classifier: callable, face crop -> probabilities.
+        labels: names of the classes, in the order of `Face.probs`.
+        engine_version: name and version of the library that runs the models.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | None = None,
+        *,
+        engine: str | None = None,
+        precision: str | None = None,
+        min_face_px: float = 40.0,
+        threads: int = 1,
+        detector_options: DetectorOptions | None = None,
+    ) -> None:
+        """Load a bundle.
+
+        Args:
+            bundle: folder or .zip; None for the one that is installed with fer-edge.
+            engine: "litert", "onnx" or "openvino"; None for the first that is installed and in the bundle.
+            precision: of the classifier, e.g. "int8" or "float32"; None for the bundle's preferred one.
+            min_face_px: smallest face looked for, in pixels of the frame.
+            threads: that the engine may use.
+            detector_options: all of the detector's options; `min_face_px` is then taken from here.
+
+        Raises:
+            InputError: there is no bundle.
+            IntegrityError: the bundle is damaged.
+            MissingExtraError: the engine is not installed, or the bundle has nothing for it.
+            UsageError: an option has no valid value.
+        """
+        try:
+            options = detector_options or DetectorOptions(min_face_px=min_face_px)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if threads < 1:
+            raise UsageError(f"threads: expected 1 or more, found {threads}")
+        opened = Bundle.open(None if bundle is None else Path(bundle))
+        missing = [name for name in (*_DETECTOR_STAGES, "classifier") if name not in opened.manifest.stages]
+        if missing:
+            raise IntegrityError(
+                f"{opened.path}: a pipeline needs the stages {', '.join(missing)}; the bundle has none"
+            )
+        runner = _engine_for(opened, engine)
+        self.bundle = opened
+        self.engine_version = runner.version()
+        self.labels = opened.manifest.labels
+        common: dict[str, Any] = {"threads": threads}
+        self.classifier = EmotionClassifier(
+            Stage(opened, "classifier", runner, precision=precision, batch_sizes=_CLASSIFIER_BATCHES, **common),
+            self.labels,
+        )
+        self.detector = FaceDetector(
+            Stage(opened, "pnet", runner, **common),
+            Stage(opened, "rnet", runner, batch_sizes=_RNET_BATCHES, **common),
+            Stage(opened, "onet", runner, batch_sizes=_ONET_BATCHES, **common),
+            options,
+        )
+
+    def __call__(self, frame_bgr: Pixels) -> list[Face]:
+        """Return the faces of a frame uint8 (height, width, 3) in B, G, R, best detection first.
+
+        Raises:
+            InputError: the frame is not such an array.
+            EngineError: the engine fails.
+        """
+        return list(self.analyse(frame_bgr).faces)
+
+    def analyse(self, frame_bgr: Pixels) -> FrameAnalysis:
+        """Do the same and say how long detection and classification took."""
+        started = time.perf_counter()
+        detections = self.detector(frame_bgr)
+        detected = time.perf_counter()
+        probs = self.classifier.classify_boxes(frame_bgr, [found.box_xyxy for found in detections])
+        faces = tuple(
+            Face(
+                box_xyxy=found.box_xyxy,
+                detection_score=found.detection_score,
+                landmarks_xy=found.landmarks_xy,
+                probs=row,
+                emotion=self.labels[int(row.argmax())],
+            )
+            for found, row in zip(detections, probs, strict=True)
+        )
+        classified = time.perf_counter()
+        return FrameAnalysis(
+            faces=faces,
+            detect_ms=1000 * (detected - started),
+            classify_ms=1000 * (classified - detected),
+        )
+
+
+def _engine_for(bundle: Bundle, name: str | None) -> Engine:
+    if name is not None:
+        return load_engine(name)
+    in_all_stages = set.intersection(
+        *({variant.engine for variant in stage.variants} for stage in bundle.manifest.stages.values())
+    )
+    # The table's order first, then what third parties added.
+    ordered = sorted(
+        in_all_stages, key=lambda e: (ENGINE_NAMES.index(e) if e in ENGINE_NAMES else len(ENGINE_NAMES), e)
+    )
+    if not ordered:
+        raise IntegrityError(f"{bundle.path}: no engine has a variant of every stage; make the bundle again")
+    return pick_engine(ordered)

@@ -1,0 +1,57 @@
+"""Fixtures of the training tests."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from train.support import HEADER, write_learnable_csv
+
+
+@pytest.fixture(scope="session")
+def keras():
+    """Keras on the one backend of this process."""
+    return pytest.importorskip("keras", reason="needs keras: pip install 'fer-edge[train]' tensorflow")
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[..., Path]:
+    """Write lines, the header first, to a csv or csv.gz in tmp_path."""
+
+    def write(lines: Sequence[str], name: str = "fer2013.csv", header: str = HEADER) -> Path:
+        path = tmp_path / name
+        data = "\n".join([header, *lines, ""]).encode()
+        path.write_bytes(gzip.compress(data, 1) if name.endswith(".gz") else data)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def tiny_csv(tmp_path: Path) -> Path:
+    """70 training and 21 test faces, in FER-2013's csv."""
+    return write_learnable_csv(tmp_path / "tiny.csv", 70, 21)
+
+
+@pytest.fixture
+def tiny_network(keras, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a network of 250 weights that compiles at once; it stands in the zoo for one test."""
+    from fer_edge_train import zoo
+
+    def build(input_shape_hwc, n_classes, *, data_format):
+        height, width, channels = input_shape_hwc
+        shape = (height, width, channels) if data_format == "channels_last" else (channels, height, width)
+        pixels = keras.Input(shape, name="pixels")
+        x = keras.layers.AveragePooling2D(8, data_format=data_format)(pixels)
+        x = keras.layers.BatchNormalization(axis=-1 if data_format == "channels_last" else 1)(x)
+        return keras.Model(pixels, keras.layers.Dense(n_classes, name="logits")(keras.layers.Flatten()(x)))
+
+    module = types.ModuleType("tiny_network_of_the_tests")
+    module.build = build
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(zoo.ARCHITECTURES, "tiny", f"{module.__name__}:build")
+    return "tiny"

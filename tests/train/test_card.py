@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from fer_edge_train.card import model_card
+
+RECORD = {
+    "command": "fer-edge train mini_xception --data fer2013.csv.gz --out models/mini",
+    "recipe": {
+        "vote_share": 0.5,
+        "label_smoothing": 0.05,
+        "epochs": 60,
+        "momentum": 0.9,
+        "batch_size": 128,
+        "peak_rate": 0.1,
+        "weight_decay": 0.0005,
+        "seed": 2013,
+    },
+    "model": {
+        "name": "mini",
+        "architecture": "mini_xception",
+        "input_shape_hwc": [48, 48, 1],
+        "parameters": 58423,
+        "trainable_parameters": 56951,
+        "labels": ["angry", "disgust"],
+        "pixel_mean": 128.0,
+        "pixel_std": 128.0,
+        "output": "logits",
+    },
+    "data": {
+        "name": "FER-2013",
+        "training_images": 27549,
+        "held_out_images": 852,
+        "dropped_images": 308,
+        "dropped_because": "constant value",
+    },
+    "measured": {
+        "PublicTest": {
+            "top1": 0.65896,
+            "n": 3589,
+            "interval95": [0.643286, 0.674289],
+            "recall": {"angry": 0.5567, "disgust": None},
+        }
+    },
+    "ms_per_image": 1.5678,
+    "backend": "torch",
+    "machine": {"cpu": "A processor", "cores": 2},
+}
+
+
+def changed(path: str, value) -> dict:
+    record = copy.deepcopy(RECORD)
+    *parents, last = path.split("/")
+    inner = record
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
+    return record
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# mini",
+        "| input | 48 x 48 x 1, (pixel - 128) / 128 |",
+        "| parameters | 58,423 (56,951 trainable) |",
+        "| PublicTest top-1 | **65.90 %** (95 % interval 64.33 to 67.43, n = 3589) |",
+        "| training time | 1.57 ms per image on A processor, 2 cores, torch |",
+        "| angry | 55.7 |",
+        "| disgust | no images |",
+        "    fer-edge train mini_xception --data fer2013.csv.gz --out models/mini",
+        "FER-2013, 27,549 training images (852 more held out to watch the run,",
+        "308 left out: constant value). Targets: 0.5 x label + 0.5 x E[label | FER+ votes], smoothed by 0.05.",
+        "60 epochs of SGD with Nesterov momentum 0.9, batch 128, one-cycle",
+        "rate with peak 0.1, weight decay 0.0005, seed 2013.",
+    ],
+)
+def test_figures_of_the_record_are_on_the_card(line):
+    assert line in model_card(RECORD).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        ("recipe/vote_share", 0.0, "Targets: labels, smoothed by 0.05."),
+        ("ms_per_image", None, "| training time | not measured per image on"),
+    ],
+)
+def test_what_was_not_used_or_measured_is_said(path, value, text):
+    assert text in model_card(changed(path, value))
+
+
+def test_the_card_says_what_the_model_must_not_be_used_for():
+    text = model_card(RECORD)
+    assert "Not for decisions about people." in text
+    assert "(Regulation (EU)\n  2024/1689, Article 5(1)(f))" in text
+    assert max(len(line) for line in text.splitlines()) <= 140

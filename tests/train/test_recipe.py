@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from fer_edge.errors import UsageError
+from fer_edge_train.augmentation import Augmentation
+from fer_edge_train.recipe import Recipe
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epochs", 0, "epochs: expected 1 to 100000, found 0"),
+        ("epochs", -3, "epochs: expected 1 to 100000, found -3"),
+        ("batch_size", 0, "batch_size: expected 1 to 65536, found 0"),
+        ("batch_size", 65_537, "batch_size: expected 1 to 65536, found 65537"),
+        ("peak_rate", 0.0, "peak_rate: expected 1e-08 to 100, found 0"),
+        ("peak_rate", math.nan, "peak_rate: expected 1e-08 to 100, found nan"),
+        ("peak_rate", math.inf, "peak_rate: expected 1e-08 to 100, found inf"),
+        ("momentum", 1.0, "momentum: expected 0 to 0.9999, found 1"),
+        ("weight_decay", -1e-4, "weight_decay: expected 0 to 1, found -0.0001"),
+        ("label_smoothing", 1.0, "label_smoothing: expected 0 to 0.99, found 1"),
+        ("vote_share", 1.5, "vote_share: expected 0 to 1, found 1.5"),
+        ("validation_fraction", 0.6, "validation_fraction: expected 0 to 0.5, found 0.6"),
+        ("seed", -1, "seed: expected 0 to 4294967295, found -1"),
+        ("seed", 2**32, "seed: expected 0 to 4294967295, found 4294967296"),
+    ],
+)
+def test_values_out_of_bounds_are_refused(field, value, message):
+    with pytest.raises(UsageError) as caught:
+        Recipe(architecture="mini_xception", **{field: value})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("epochs", 1), ("peak_rate", 1e-8), ("label_smoothing", 0.0), ("vote_share", 1.0), ("seed", 2**32 - 1)],
+)
+def test_bounds_themselves_are_allowed(field, value):
+    assert getattr(Recipe(architecture="mini_xception", **{field: value}), field) == value
+
+
+def test_a_recipe_equals_itself_after_a_journey_through_json():
+    recipe = Recipe(architecture="mini_xception", peak_rate=0.1 + 1e-17, augmentation=Augmentation(brightness=1 / 3))
+    assert recipe.differences(json.loads(json.dumps(recipe.to_json()))) == []
+
+
+CHANGES = {
+    "architecture": "other",
+    "input_shape_hwc": (64, 64, 1),
+    "epochs": 61,
+    "batch_size": 64,
+    "peak_rate": 0.2,
+    "momentum": 0.8,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.1,
+    "vote_share": 0.5,
+    "validation_fraction": 0.1,
+    "seed": 1,
+    "augmentation": Augmentation(scale_range=(0.9, 1.2)),
+}
+
+
+def test_every_field_has_a_change_below():
+    assert set(CHANGES) == {field.name for field in dataclasses.fields(Recipe)}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_a_changed_field_is_named(field):
+    recipe = Recipe(architecture="mini_xception")
+    other = dataclasses.replace(recipe, **{field: CHANGES[field]})
+    assert recipe.differences(json.loads(json.dumps(other.to_json()))) == [field]
+
+
+def test_a_missing_field_is_named():
+    recipe = Recipe(architecture="mini_xception")
+    data = recipe.to_json()
+    del data["momentum"], data["seed"]
+    assert recipe.differences(data) == ["momentum", "seed"]

@@ -1,0 +1,123 @@
+"""A training run in processes of its own, ended in the middle and continued."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from train.support import child_environment, run_python, write_learnable_csv
+
+pytestmark = [pytest.mark.host, pytest.mark.slow]
+
+N_EPOCHS = 6
+MAIN = "import sys; from fer_edge.cli import main; sys.exit(main(sys.argv[1:]))"
+WEIGHTS = """
+import sys
+from fer_edge_train.backend import import_keras
+keras = import_keras()
+import numpy as np
+np.savez(sys.argv[2], *keras.saving.load_model(sys.argv[1]).get_weights())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, keras) -> Path:
+    """A folder with a small csv, and the command's entry point where the package is not installed."""
+    write_learnable_csv(tmp_path / "tiny.csv", 200, 21)
+    info = tmp_path / "site" / "fer_edge_of_the_tests-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fer-edge-of-the-tests\nVersion: 0\n")
+    (info / "entry_points.txt").write_text("[fer_edge.commands]\ntrain = fer_edge_train.commands.train:COMMAND\n")
+    return tmp_path
+
+
+def start(folder: Path, out: str, *words: str) -> subprocess.Popen[str]:
+    options = ["--data", "tiny.csv", "--epochs", str(N_EPOCHS), "--batch-size", "8", "--out", out, *words]
+    environment = child_environment()
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), environment["PYTHONPATH"]])
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN, "train", "mini_xception", *options],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=400)
+    return process.returncode, out, err
+
+
+def end_in_epoch(process: subprocess.Popen[str], epoch: int, number: signal.Signals) -> tuple[int, str]:
+    """Send a signal while `epoch` (from 1) is under way; return exit code and what was written on stderr after."""
+    guard = threading.Timer(400, process.kill)
+    guard.start()
+    try:
+        for line in process.stderr:
+            if re.match(rf"epoch {epoch - 1}/", line):
+                break
+        process.send_signal(number)
+        rest = process.stderr.read()
+        return process.wait(timeout=60), rest
+    finally:
+        guard.cancel()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def weights(folder: Path, out: str) -> list[np.ndarray]:
+    run_python(WEIGHTS, str(folder / out / "model.keras"), str(folder / f"{out}.npz"), cwd=folder)
+    with np.load(folder / f"{out}.npz") as arrays:
+        return [arrays[name] for name in arrays]
+
+
+def test_a_run_killed_and_interrupted_ends_with_the_weights_of_an_uninterrupted_one(folder):
+    code, stdout, stderr = finish(start(folder, "whole"))
+    assert code == 0, stderr
+    assert re.fullmatch(r"whole: PublicTest \d+\.\d\d % \(95 % interval .* n = 21\)\n", stdout)
+
+    code, _ = end_in_epoch(start(folder, "ended"), 3, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert not (folder / "ended").exists()
+    done_when_killed = json.loads((folder / "ended.partial" / "state.json").read_text())["epochs_done"]
+    assert 2 <= done_when_killed < N_EPOCHS
+
+    code, message = end_in_epoch(start(folder, "ended"), done_when_killed + 2, signal.SIGINT)
+    assert code == 130
+    last = message.splitlines()[-1]
+    found = re.fullmatch(
+        rf"fer-edge: interrupted; (\d) of {N_EPOCHS} epochs are kept in ended\.partial, the same command continues",
+        last,
+    )
+    assert found, message
+    assert int(found[1]) > done_when_killed
+    assert "Traceback" not in message
+    assert not (folder / "ended").exists()
+
+    code, _, stderr = finish(start(folder, "ended", "--peak-rate", "0.2"))
+    assert code == 2
+    assert stderr.splitlines()[-1] == (
+        "fer-edge: error: ended.partial holds an unfinished run with another peak_rate; "
+        "repeat its options to continue it, or add --restart to forget it"
+    )
+
+    code, _, stderr = finish(start(folder, "ended"))
+    assert code == 0, stderr
+    assert f"continuing after {found[1]} of {N_EPOCHS} epochs of" in stderr
+    assert not (folder / "ended.partial").exists()
+    curves = [json.loads((folder / out / "record.json").read_text())["curve"] for out in ("whole", "ended")]
+    assert [row["train_loss"] for row in curves[1]] == pytest.approx([row["train_loss"] for row in curves[0]], rel=1e-4)
+    pairs = list(zip(weights(folder, "whole"), weights(folder, "ended"), strict=True))
+    assert sum(weight.size for weight, _ in pairs) == 58_423
+    for uninterrupted, resumed in pairs:
+        np.testing.assert_allclose(resumed, uninterrupted, atol=1e-5)

@@ -1,0 +1,380 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from train.support import HEADER, csv_row, learnable_faces, write_learnable_csv
+
+from fer_edge.errors import InputError, OutputError, UsageError
+from fer_edge.files import sha256_of_file
+from fer_edge_train.checkpoints import Checkpoints
+from fer_edge_train.recipe import Recipe
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture
+def run(keras):
+    for package in ("rich", "matplotlib"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    from fer_edge_train import run
+
+    return run
+
+
+@pytest.fixture
+def recipe(tiny_network) -> Recipe:
+    return Recipe(architecture=tiny_network, epochs=2, batch_size=16, validation_fraction=0.1)
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return folder / "mine"
+
+
+def train(run, recipe, data, out, **options):
+    return run.train_to_folder(
+        recipe, **{"data": data, "votes": None, "out": out, "force": False, "restart": False, **options}
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+FILES = ["README.md", "curve.png", "model.keras", "record.json"]
+
+
+def test_a_run_makes_a_whole_folder_and_leaves_nothing_beside(run, recipe, tiny_csv, out, keras, capsys, monkeypatch):
+    command = ["train", "tiny", "--data", str(tiny_csv), f"--votes={tiny_csv}", "--out", str(out), "--seed", "1"]
+    monkeypatch.setattr("sys.argv", ["/usr/bin/fer-edge", *command])
+    returned = train(run, recipe, tiny_csv, out)
+    assert names(out.parent) == ["mine"]
+    assert names(out) == FILES
+
+    record = json.loads((out / "record.json").read_text(), parse_constant=pytest.fail)
+    assert record == returned
+    assert record["schema"] == "fer-edge/training-record/1"
+    assert record["command"] == "fer-edge train tiny --data tiny.csv --votes=tiny.csv --out mine --seed 1"
+    assert recipe.differences(record["recipe"]) == []
+    assert record["data"] == {
+        "name": "FER-2013",
+        "file_sha256": sha256_of_file(tiny_csv),
+        "votes_sha256": None,
+        "training_images": 63,
+        "training_digest": record["data"]["training_digest"],
+        "held_out_images": 7,
+        "dropped_images": 0,
+        "dropped_because": "constant value, or the same pixels as an image of PublicTest",
+    }
+    assert len(record["curve"]) == 2
+    assert set(record["versions"]) >= {"keras", "numpy"}
+    assert record["backend"] == keras.backend.backend()
+
+    # What the record says of the model holds for the file, measured again from the pixels.
+    model = keras.saving.load_model(out / "model.keras", compile=False)
+    described = record["model"]
+    assert described["sha256"] == sha256_of_file(out / "model.keras")
+    assert described["name"] == "mine"
+    assert described["parameters"] == model.count_params()
+    assert described["trainable_parameters"] == model.count_params() - 2  # one mean, one variance
+    images, labels = learnable_faces(21, 2)
+    logits = np.asarray(model((images[..., np.newaxis].astype(np.float32) - 128) / 128))
+    right = logits.argmax(axis=1) == labels
+    measured = record["measured"]["PublicTest"]
+    assert measured["n"] == 21
+    assert measured["top1"] == pytest.approx(right.mean(), abs=1e-6)
+    assert measured["recall"] == {
+        name: round(float(right[labels == index].mean()), 4) for index, name in enumerate(described["labels"])
+    }
+
+    card = (out / "README.md").read_text()
+    assert f"**{100 * right.mean():.2f} %**" in card
+    assert f"| happy | {100 * measured['recall']['happy']:.1f} |" in card
+    assert capsys.readouterr().out == f"{out}: PublicTest {run.accuracy(logits.argmax(axis=1), labels)}\n"
+
+
+def test_a_class_absent_from_the_test_images_has_no_recall(run, recipe, tmp_path, out):
+    path = write_learnable_csv(tmp_path / "five.csv", 35, 5)
+    record = train(run, recipe, path, out)
+    assert record["measured"]["PublicTest"]["recall"]["neutral"] is None
+    json.loads((out / "record.json").read_text(), parse_constant=pytest.fail)  # no NaN
+    assert "| neutral | no images |" in (out / "README.md").read_text()
+
+
+def test_leaks_and_constant_images_are_not_trained_on(run, recipe, tmp_path, out):
+    lines = write_learnable_csv(tmp_path / "tiny.csv", 35, 14).read_text().splitlines()
+    leak = lines[-1].replace("PublicTest", "Training")
+    constant = csv_row(2, np.full((48, 48), 7), "Training")
+    path = tmp_path / "leaky.csv"
+    path.write_text("\n".join([*lines, leak, constant]))
+    record = train(run, recipe, path, out)
+    assert record["data"]["dropped_images"] == 2
+    assert record["data"]["training_images"] + record["data"]["held_out_images"] == 35
+    assert record["measured"]["PublicTest"]["n"] == 14
+
+
+def votes_file(path: Path, n: int) -> Path:
+    header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    rows = [f"x,{i},{','.join('10' if j == i % 7 else '0' for j in range(10))}" for i in range(n)]
+    path.write_text("\n".join([header, *rows, ""]))
+    return path
+
+
+def test_votes_enter_the_targets_and_the_record(run, recipe, tiny_csv, tmp_path, out):
+    votes = votes_file(tmp_path / "votes.csv", 91)
+    record = train(run, replace(recipe, vote_share=0.5), tiny_csv, out, votes=votes)
+    assert record["data"]["votes_sha256"] == sha256_of_file(votes)
+    assert "0.5 x label + 0.5 x E[label | FER+ votes]" in (out / "README.md").read_text()
+
+
+def test_targets_by_hand(run, recipe, tmp_path):
+    from fer_edge_train.datasets import FaceSet
+
+    # Rows 1 and 3 of four voted alike and carry labels 0 and 1, so E[label | votes] is half each; rows 0 and 2 are
+    # other people's and must not be read.
+    lines = ["Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"]
+    lines += [f"x,,{a},{10 - a},0,0,0,0,0,0,0,0" for a in (10, 4, 0, 4)]
+    path = tmp_path / "votes.csv"
+    path.write_text("\n".join(lines))
+    faces = FaceSet(
+        images=np.zeros((2, 48, 48, 1), np.uint8),
+        label_indices=np.array([0, 1]),
+        labels=("a", "b"),
+        rows=np.array([1, 3]),
+    )
+    found = run._targets(faces, path, replace(recipe, vote_share=0.4, label_smoothing=0.1))
+    unsmoothed = np.array([[0.6 + 0.2, 0.2], [0.2, 0.6 + 0.2]])
+    np.testing.assert_allclose(found, 0.9 * unsmoothed + 0.05, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"out": "there"}, UsageError, "{out} exists already; choose another name or add --force to replace it"),
+        (
+            {"out": "nowhere/mine"},
+            OutputError,
+            "cannot write {out}: the folder {parent} does not exist; create it first",
+        ),
+        (
+            {"out": "other", "force": True},
+            UsageError,
+            "{out}: --force replaces a model folder, found one without record.json; choose another name or empty it",
+        ),
+        (
+            {"out": "file", "force": True},
+            UsageError,
+            "{out}: expected a folder or nothing, found a file or a link; choose another name",
+        ),
+        (
+            {"out": "link", "force": True},
+            UsageError,
+            "{out}: expected a folder or nothing, found a file or a link; choose another name",
+        ),
+        (
+            {"architecture": "mini_xeption"},
+            UsageError,
+            "no network is named 'mini_xeption'; did you mean mini_xception?",
+        ),
+        (
+            {"vote_share": 0.5},
+            UsageError,
+            "a vote share above 0 needs the votes: give --votes fer2013new.csv",
+        ),
+        (
+            {"votes": Path("votes.csv")},
+            UsageError,
+            "a vote share of 0 leaves votes.csv unused; leave --votes away or raise --vote-share",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(run, recipe, tmp_path, monkeypatch, options, error, message):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "record.json").write_text("{}")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("there")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(run, "read_fer2013", lambda *_: pytest.fail("the data was read"))
+    changes = {name: options.pop(name) for name in ("architecture", "vote_share") if name in options}
+    out = tmp_path / options.pop("out", "new")
+    with pytest.raises(error) as caught:
+        train(run, replace(recipe, **changes), tmp_path / "data.csv", out, **options)
+    assert str(caught.value) == message.format(out=out, parent=out.parent)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_place_without_a_name_is_refused(run, recipe, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="expected a folder with a name of its own"):
+        train(run, recipe, tmp_path / "data.csv", Path(name), force=True)
+
+
+def test_training_images_that_are_all_useless_are_an_input_error(run, recipe, tmp_path, out):
+    path = tmp_path / "constant.csv"
+    rows = [csv_row(0, np.full((48, 48), value), "Training") for value in (1, 2)]
+    path.write_text("\n".join([HEADER, *rows, csv_row(0, learnable_faces(1, 0)[0], "PublicTest")]))
+    with pytest.raises(InputError, match="expected training images, found 2 that are one constant value or in PublicT"):
+        train(run, recipe, path, out)
+    assert names(out.parent) == []
+
+
+def test_too_few_votes_are_an_input_error(run, recipe, tiny_csv, tmp_path, out):
+    votes = votes_file(tmp_path / "votes.csv", 50)
+    with pytest.raises(
+        InputError, match=r"at least \d+\), found 50; it must be the FER\+ file of the same fer2013.csv"
+    ):
+        train(run, replace(recipe, vote_share=0.5), tiny_csv, out, votes=votes)
+
+
+class Interrupting:
+    """A progress at which somebody presses Ctrl-C after one epoch and one step."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *arguments):
+        return None
+
+    def start(self, *arguments):
+        pass
+
+    def step(self, epoch, step):
+        if (epoch, step) == (1, 1):
+            raise KeyboardInterrupt
+
+    def epoch(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def interrupted(run, recipe, tiny_csv, out, monkeypatch, capsys):
+    """A run of two epochs that was interrupted in the second."""
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "make_progress", lambda stream: Interrupting())
+        with pytest.raises(KeyboardInterrupt):
+            train(run, recipe, tiny_csv, out)
+    assert capsys.readouterr().err == (
+        f"fer-edge: interrupted; 1 of 2 epochs are kept in {out}.partial, the same command continues\n"
+    )
+    assert names(out.parent) == ["mine.partial"]
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_interrupted_run_goes_on_to_the_same_weights(run, recipe, tiny_csv, out, keras, capsys):
+    train(run, recipe, tiny_csv, out)
+    assert capsys.readouterr().err.splitlines()[0] == "continuing after 1 of 2 epochs of 4 steps"
+    assert names(out.parent) == ["mine"]
+    whole = out.with_name("whole")
+    train(run, recipe, tiny_csv, whole)
+    pair = [keras.saving.load_model(folder / "model.keras").get_weights() for folder in (out, whole)]
+    for resumed, uninterrupted in zip(*pair, strict=True):
+        np.testing.assert_allclose(resumed, uninterrupted, atol=1e-6)
+
+
+@pytest.mark.usefixtures("interrupted")
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"peak_rate": 0.2}, "peak_rate"),
+        ({"batch_size": 32, "weight_decay": 0.0}, "batch_size, weight_decay"),
+        ({"seed": 1}, "seed, data"),  # another seed holds other images out
+    ],
+)
+def test_another_recipe_is_refused_and_named(run, recipe, tiny_csv, out, changes, named):
+    with pytest.raises(UsageError) as caught:
+        train(run, replace(recipe, **changes), tiny_csv, out)
+    assert str(caught.value) == (
+        f"{out}.partial holds an unfinished run with another {named}; "
+        "repeat its options to continue it, or add --restart to forget it"
+    )
+    assert Checkpoints(out.with_name("mine.partial")).load_state().epochs_done == 1
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_other_data_is_refused_and_named(run, recipe, tmp_path, out):
+    with pytest.raises(UsageError, match="holds an unfinished run with another data; "):
+        train(run, recipe, write_learnable_csv(tmp_path / "other.csv", 77, 21), out)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_restart_forgets_the_unfinished_run(run, recipe, tiny_csv, out, capsys):
+    train(run, replace(recipe, peak_rate=0.2), tiny_csv, out, restart=True)
+    assert capsys.readouterr().err.splitlines()[0] == "2 epochs of 4 steps"
+    assert names(out.parent) == ["mine"]
+
+
+def old_model_folder(out: Path) -> None:
+    out.mkdir()
+    (out / "record.json").write_text("old")
+    (out / "notes.txt").write_text("old")
+
+
+def test_force_replaces_the_whole_folder(run, recipe, tiny_csv, out):
+    old_model_folder(out)
+    train(run, recipe, tiny_csv, out, force=True)
+    assert names(out) == FILES
+    assert names(out.parent) == ["mine"]
+
+
+@pytest.mark.parametrize("failing", ["plot_curve", "rename"])
+def test_a_failure_with_force_leaves_the_old_folder_and_the_trained_weights(
+    run, recipe, tiny_csv, out, monkeypatch, failing
+):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    old_model_folder(out)
+    replace_path = Path.replace
+
+    def rename(self, target):
+        return full() if self.name == ".mine.staging" else replace_path(self, target)
+
+    with monkeypatch.context() as patch:
+        if failing == "rename":
+            patch.setattr(Path, "replace", rename)
+        else:
+            patch.setattr(run, failing, full)
+        with pytest.raises(OutputError) as caught:
+            train(run, recipe, tiny_csv, out, force=True)
+    assert str(caught.value) == f"cannot write {out}: No space left on device; the trained weights are kept"
+    assert names(out) == ["notes.txt", "record.json"]
+    assert names(out.parent) == ["mine", "mine.partial"]
+
+    # The same command ends the work without training again.
+    record = train(run, recipe, tiny_csv, out, force=True)
+    assert record["ms_per_image"] is None
+    assert names(out) == FILES
+    assert names(out.parent) == ["mine"]
+
+
+def test_a_process_that_ended_between_the_renames_is_cleaned_up_after(run, recipe, tiny_csv, out):
+    for left_over in (".mine.staging", ".mine.replaced"):
+        old_model_folder(out.with_name(left_over))
+    train(run, recipe, tiny_csv, out)
+    assert names(out.parent) == ["mine"]
+    assert names(out) == FILES
+
+
+def test_somebody_elses_files_in_the_partial_folder_are_kept(run, recipe, tiny_csv, out):
+    partial = out.with_name("mine.partial")
+    partial.mkdir()
+    (partial / "notes.txt").write_text("mine")
+    train(run, recipe, tiny_csv, out)
+    assert names(partial) == ["notes.txt"]
+
+
+def test_figures_are_finite(run, recipe, tiny_csv, out):
+    record = train(run, replace(recipe, validation_fraction=0.0), tiny_csv, out)
+    assert all("val_top1" not in row for row in record["curve"])
+    assert all(math.isfinite(value) for row in record["curve"] for value in row.values())
+    assert record["data"]["held_out_images"] == 0

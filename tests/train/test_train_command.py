@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from train.support import run_python
+
+from fer_edge.errors import UsageError
+from fer_edge_train.commands.train import COMMAND
+from fer_edge_train.recipe import Recipe
+
+WITHOUT_VOTES = ["mini_xception", "--data", "a.csv", "--out", "m"]
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """What the command hands to the training run, which is not started."""
+    calls = []
+    stand_in = types.ModuleType("fer_edge_train.run")
+    stand_in.train_to_folder = lambda recipe, **options: calls.append((recipe, options))
+    monkeypatch.setitem(sys.modules, "fer_edge_train.run", stand_in)
+    monkeypatch.setattr("fer_edge_train.backend.import_keras", lambda: None)
+    return calls
+
+
+def run(words: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    COMMAND.configure(parser)
+    return COMMAND.run(parser.parse_args(words))
+
+
+def test_defaults_are_the_recipes(called):
+    assert run(WITHOUT_VOTES) == 0
+    recipe, options = called[0]
+    assert recipe == Recipe(architecture="mini_xception")
+    assert options == {"data": Path("a.csv"), "votes": None, "out": Path("m"), "force": False, "restart": False}
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (["--epochs", "3"], "epochs", 3),
+        (["--batch-size", "32"], "batch_size", 32),
+        (["--peak-rate", "0.3"], "peak_rate", 0.3),
+        (["--weight-decay", "0"], "weight_decay", 0.0),
+        (["--label-smoothing", "0.1"], "label_smoothing", 0.1),
+        (["--validation-fraction", "0"], "validation_fraction", 0.0),
+        (["--seed", "7"], "seed", 7),
+        (["--votes", "v.csv"], "vote_share", 0.5),
+        (["--votes", "v.csv", "--vote-share", "0.25"], "vote_share", 0.25),
+        ([], "vote_share", 0.0),
+    ],
+)
+def test_an_option_sets_its_field(called, words, field, value):
+    run([*WITHOUT_VOTES, *words])
+    recipe, options = called[0]
+    assert getattr(recipe, field) == value
+    assert options["votes"] == (Path("v.csv") if "--votes" in words else None)
+
+
+@pytest.mark.parametrize("flag", ["force", "restart"])
+def test_a_flag_is_handed_on(called, flag):
+    run([*WITHOUT_VOTES, f"--{flag}"])
+    assert called[0][1][flag] is True
+
+
+def test_a_value_out_of_bounds_is_refused_before_keras_is_imported(called, monkeypatch):
+    monkeypatch.setattr("fer_edge_train.backend.import_keras", lambda: pytest.fail("imported"))
+    with pytest.raises(UsageError, match="epochs: expected 1 to 100000, found 0"):
+        run([*WITHOUT_VOTES, "--epochs", "0"])
+
+
+def test_help_loads_nothing_heavy(tmp_path):
+    script = """
+import argparse, json, sys
+from fer_edge_train.commands.train import COMMAND
+COMMAND.configure(argparse.ArgumentParser())
+print(json.dumps([name for name in ("keras", "tensorflow", "torch", "matplotlib", "rich", "cv2") if name in sys.modules]))
+"""
+    assert json.loads(run_python(script, cwd=tmp_path)) == []

@@ -1,0 +1,84 @@
+"""Labelled faces in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["FaceSet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FaceSet:
+    """Faces of one size with one label each.
+
+    Attributes:
+        images: uint8 (n, height, width, channels).
+        label_indices: int64 (n,), positions in `labels`.
+        labels: names of the classes.
+        rows: int64 (n,), the row of the source file each face came from, counted from 0 without the header.
+    """
+
+    images: npt.NDArray[np.uint8]
+    label_indices: npt.NDArray[np.int64]
+    labels: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise ValueError(f"images: expected uint8 (n, h, w, c), found {self.images.dtype} {self.images.shape}")
+        n = len(self.images)
+        if self.label_indices.shape != (n,) or self.rows.shape != (n,):
+            raise ValueError(
+                f"expected {n} label indices and rows, found {self.label_indices.shape} and {self.rows.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> FaceSet:
+        """Return the faces that a mask (n,) keeps, or those at the given positions, in that order."""
+        return FaceSet(
+            images=self.images[keep],
+            label_indices=self.label_indices[keep],
+            labels=self.labels,
+            rows=self.rows[keep],
+        )
+
+    def image_digests(self) -> list[bytes]:
+        """Return the SHA-256 digest (32 bytes) of each image's pixels."""
+        return [hashlib.sha256(image.tobytes()).digest() for image in self.images]
+
+    def digest(self) -> str:
+        """Return one SHA-256 digest of all pixels and labels, in order: it names exactly this data."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
+        digest.update(self.label_indices.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def without_constant_images(self) -> FaceSet:
+        """Return the set without images that hold a single value (FER-2013 has 12 of them: no face is there)."""
+        darkest, brightest = self.images.min(axis=(1, 2, 3)), self.images.max(axis=(1, 2, 3))
+        return self.take(darkest != brightest)
+
+    def without_images_of(self, other: FaceSet) -> FaceSet:
+        """Return the set without images that `other` holds too, to the pixel: leaks between splits."""
+        known = set(other.image_digests())
+        return self.take(np.array([digest not in known for digest in self.image_digests()], dtype=np.bool_))
+
+    def split(self, fraction: float, *, seed: int) -> tuple[FaceSet, FaceSet]:
+        """Divide into two parts, the second with `fraction` of each class, drawn with `seed`.
+
+        Identical images stay together on one side, so a class's share is exact up to its duplicates.
+        """
+        rng = np.random.default_rng(seed)
+        digests = self.image_digests()
+        chosen: set[bytes] = set()
+        for label_index in range(len(self.labels)):
+            members = np.flatnonzero(self.label_indices == label_index)
+            picked = rng.permutation(members)[: round(len(members) * fraction)]
+            chosen.update(digests[i] for i in picked)
+        in_second = np.array([digest in chosen for digest in digests], dtype=np.bool_)
+        return self.take(~in_second), self.take(in_second)

@@ -1,0 +1,233 @@
+"""One training run from files to a model folder: data, loop, evaluation, record, card."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fer_edge import __version__
+from fer_edge.errors import InputError, OutputError, UsageError
+from fer_edge.files import atomic_path, ensure_writable_target, sha256_of_file, write_text
+from fer_edge.machine import machine_summary, package_versions
+from fer_edge_train import zoo
+from fer_edge_train.card import model_card
+from fer_edge_train.checkpoints import Checkpoints
+from fer_edge_train.datasets import FaceSet, read_fer2013
+from fer_edge_train.datasets.ferplus import read_ferplus_votes
+from fer_edge_train.metrics import accuracy, confusion_matrix, per_class_recall
+from fer_edge_train.plots import plot_curve
+from fer_edge_train.progress import make_progress
+from fer_edge_train.recipe import PIXEL_MEAN, PIXEL_STD, Recipe
+from fer_edge_train.soft_targets import label_distribution_given_votes, one_hot, smooth
+from fer_edge_train.training import predict_logits, train
+
+__all__ = ["RECORD_SCHEMA", "train_to_folder"]
+
+RECORD_SCHEMA = "fer-edge/training-record/1"
+_TRAINING, _TEST = "Training", "PublicTest"
+
+
+def train_to_folder(
+    recipe: Recipe, *, data: Path, votes: Path | None, out: Path, force: bool, restart: bool
+) -> dict[str, Any]:
+    """Train and write `out/` with model.keras, record.json, README.md (the card) and curve.png; return the record.
+
+    Unfinished work is kept in `out` + ".partial"; the same call continues it. `out` appears only when it is complete.
+
+    Raises:
+        InputError: data that cannot be read.
+        OutputError: `out` cannot be written.
+        UsageError: `out` exists without `force` or is no model folder, or an unfinished run there has another recipe or
+            other data.
+    """
+    _check_target(out, force=force)
+    zoo.check_name(recipe.architecture)
+    if recipe.vote_share and votes is None:
+        raise UsageError("a vote share above 0 needs the votes: give --votes fer2013new.csv")
+    if votes is not None and not recipe.vote_share:
+        raise UsageError(f"a vote share of 0 leaves {votes} unused; leave --votes away or raise --vote-share")
+    partial = out.with_name(out.name + ".partial")
+    checkpoints = Checkpoints(partial)
+    if restart:
+        checkpoints.forget()
+
+    sets = read_fer2013(data, (_TRAINING, _TEST))
+    faces, test = sets[_TRAINING], sets[_TEST]
+    n_all = len(faces)
+    faces = faces.without_constant_images().without_images_of(test)
+    n_dropped = n_all - len(faces)
+    if not len(faces):
+        raise InputError(
+            f"{data}: expected training images, found {n_all} that are one constant value or in {_TEST} too"
+        )
+    faces, validation = faces.split(recipe.validation_fraction, seed=recipe.seed)
+    targets = _targets(faces, votes, recipe)
+
+    state = checkpoints.load_state()
+    if state is not None:
+        _check_same_run(recipe, faces, state.recipe, state.data_digest, partial)
+    progress = make_progress(sys.stderr)
+    try:
+        with progress:
+            result = train(recipe, faces, targets, validation, checkpoints, progress)
+    except KeyboardInterrupt:
+        saved = checkpoints.load_state()
+        done = saved.epochs_done if saved else 0
+        sys.stderr.write(
+            f"fer-edge: interrupted; {done} of {recipe.epochs} epochs are kept in {partial}, "
+            "the same command continues\n"
+        )
+        raise
+
+    logits = predict_logits(result.model, test.images)
+    predicted = logits.argmax(axis=1).astype(np.int64)
+    public_test = accuracy(predicted, test.label_indices)
+    recall = per_class_recall(confusion_matrix(predicted, test.label_indices, len(test.labels)))
+    record: dict[str, Any] = {
+        "schema": RECORD_SCHEMA,
+        "fer_edge_version": __version__,
+        "command": _command_line(),
+        "recipe": recipe.to_json(),
+        "model": {
+            "name": out.name,
+            "file": "model.keras",
+            "architecture": recipe.architecture,
+            "input_shape_hwc": list(recipe.input_shape_hwc),
+            "parameters": int(result.model.count_params()),
+            "trainable_parameters": int(sum(np.prod(w.shape) for w in result.model.trainable_weights)),
+            "labels": list(test.labels),
+            "pixel_mean": PIXEL_MEAN,
+            "pixel_std": PIXEL_STD,
+            "output": "logits",
+        },
+        "data": {
+            "name": "FER-2013",
+            "file_sha256": sha256_of_file(data),
+            "votes_sha256": sha256_of_file(votes) if votes is not None else None,
+            "training_images": len(faces),
+            "training_digest": faces.digest(),
+            "held_out_images": len(validation),
+            "dropped_images": n_dropped,
+            "dropped_because": "constant value, or the same pixels as an image of PublicTest",
+        },
+        "measured": {
+            "PublicTest": {
+                "top1": round(public_test.top1, 6),
+                "n": public_test.n,
+                "interval95": [round(public_test.low, 6), round(public_test.high, 6)],
+                # JSON has no NaN: a class without images has no recall.
+                "recall": {
+                    name: round(float(value), 4) if math.isfinite(value) else None
+                    for name, value in zip(test.labels, recall, strict=True)
+                },
+            }
+        },
+        "ms_per_image": round(result.ms_per_image, 4) if result.ms_per_image is not None else None,
+        "curve": result.curve,
+        "backend": keras.backend.backend(),
+        "versions": package_versions(("keras", "tensorflow", "torch", "jax", "numpy", "opencv-python-headless")),
+        "machine": machine_summary(),
+    }
+    _write_folder(out, result.model, record)
+    checkpoints.forget()
+    sys.stdout.write(f"{out}: PublicTest {public_test}\n")
+    return record
+
+
+def _targets(faces: FaceSet, votes_path: Path | None, recipe: Recipe) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the training targets (n, classes): labels, mixed with what the votes say, then smoothed."""
+    n_classes = len(faces.labels)
+    targets = one_hot(faces.label_indices, n_classes)
+    if recipe.vote_share and votes_path is not None:
+        votes = read_ferplus_votes(votes_path)
+        if len(votes) <= faces.rows.max():
+            raise InputError(
+                f"{votes_path}: expected a row for each row of the data (at least {int(faces.rows.max()) + 1}), "
+                f"found {len(votes)}; it must be the FER+ file of the same fer2013.csv"
+            )
+        expected = label_distribution_given_votes(votes[faces.rows], faces.label_indices, n_classes)
+        targets = (1.0 - recipe.vote_share) * targets + recipe.vote_share * expected
+    return smooth(targets, recipe.label_smoothing)
+
+
+def _check_same_run(
+    recipe: Recipe, faces: FaceSet, other_recipe: dict[str, Any], other_digest: str, partial: Path
+) -> None:
+    differing = recipe.differences(other_recipe)
+    if faces.digest() != other_digest:
+        differing.append("data")
+    if differing:
+        raise UsageError(
+            f"{partial} holds an unfinished run with another {', '.join(differing)}; "
+            "repeat its options to continue it, or add --restart to forget it"
+        )
+
+
+def _command_line() -> str:
+    """Return the command as typed, with the folders of files left out: a record names files, not somebody's disk."""
+    return shlex.join(["fer-edge", *(_without_folders(word) for word in sys.argv[1:])])
+
+
+def _without_folders(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if "/" in value and (Path(value).is_absolute() or Path(value).is_file()):
+        value = Path(value).name
+    return f"{option}{equals}{value}"
+
+
+def _check_target(out: Path, *, force: bool) -> None:
+    """Check before any work that `out` may be made or, with `force`, replaced: nothing but a model folder is."""
+    if out.name in ("", ".."):
+        raise UsageError(f"{out}: expected a folder with a name of its own, which becomes the model's name")
+    ensure_writable_target(out, force=force)
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UsageError(f"{out}: expected a folder or nothing, found a file or a link; choose another name")
+    if out.is_dir() and any(out.iterdir()) and not (out / "record.json").is_file():
+        raise UsageError(
+            f"{out}: --force replaces a model folder, found one without record.json; choose another name or empty it"
+        )
+
+
+def _write_folder(out: Path, model: Any, record: dict[str, Any]) -> None:
+    """Make the folder beside its place, then rename it in; one that was there is kept until the new one is complete."""
+    staging, replaced = out.with_name(f".{out.name}.staging"), out.with_name(f".{out.name}.replaced")
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        with atomic_path(staging / "model.keras") as temporary:
+            model.save(temporary)
+        record["model"]["sha256"] = sha256_of_file(staging / "model.keras")
+        write_text(staging / "record.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+        write_text(staging / "README.md", model_card(record))
+        plot_curve(record["curve"], staging / "curve.png")
+        _swap_in(staging, out, replaced)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}; the trained weights are kept") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap_in(staging: Path, out: Path, replaced: Path) -> None:
+    """Rename `staging` to `out`; a folder that was there steps aside first and comes back where that fails.
+
+    Where an earlier process ended between the two renames, `replaced` is the only copy of the old folder: it is removed
+    only when `out` is in place.
+    """
+    if out.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        out.replace(replaced)
+    try:
+        staging.replace(out)
+    except BaseException:
+        if replaced.exists() and not out.exists():
+            replaced.replace(out)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
