@@ -18,18 +18,6 @@ WORKER = REPOSITORY / "tests" / "devices" / "preprocess_digests.py"
 
 
 @pytest.fixture(scope="module")
-def arm64_root():
-    try:
-        qemu_path()
-    except MissingToolError as error:
-        pytest.skip(str(error))
-    root = default_root()
-    if not is_built(root):
-        pytest.skip(f"no arm64 root at {root}; build one with: python {SCRIPT.relative_to(REPOSITORY)}")
-    return root
-
-
-@pytest.fixture(scope="module")
 def digests_here():
     done = subprocess.run(
         [sys.executable, str(WORKER)],

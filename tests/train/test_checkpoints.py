@@ -59,12 +59,12 @@ def test_the_checkpoint_before_is_removed(model, tmp_path):
     assert names(tmp_path) == ["epoch-00010.keras", "state.json"]
 
 
-class Died(Exception):
+class DiedError(Exception):
     pass
 
 
 def died(*arguments, **options):
-    raise Died
+    raise DiedError
 
 
 @pytest.mark.parametrize("moment", ["while the model is written", "before the state is written"])
@@ -78,7 +78,7 @@ def test_a_process_that_ends_while_saving_leaves_the_state_before(model, tmp_pat
             patch.setattr(type(model), "save", lambda self, path: (path.write_bytes(b"half"), died()))
         else:
             patch.setattr(checkpoints_module, "write_text", died)
-        with pytest.raises(Died):
+        with pytest.raises(DiedError):
             store.save(model, state(2))
     kept = Checkpoints(tmp_path).load_state()
     assert kept == state(1)

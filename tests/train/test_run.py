@@ -39,9 +39,8 @@ def out(tmp_path) -> Path:
 
 
 def train(run, recipe, data, out, **options):
-    return run.train_to_folder(
-        recipe, **{"data": data, "votes": None, "out": out, "force": False, "restart": False, **options}
-    )
+    defaults = {"votes": None, "force": False, "restart": False}
+    return run.train_to_folder(recipe, data=data, out=out, **{**defaults, **options})
 
 
 def names(folder: Path) -> list[str]:

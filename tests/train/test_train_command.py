@@ -79,6 +79,7 @@ def test_help_loads_nothing_heavy(tmp_path):
 import argparse, json, sys
 from fer_edge_train.commands.train import COMMAND
 COMMAND.configure(argparse.ArgumentParser())
-print(json.dumps([name for name in ("keras", "tensorflow", "torch", "matplotlib", "rich", "cv2") if name in sys.modules]))
+heavy = ("keras", "tensorflow", "torch", "matplotlib", "rich", "cv2")
+print(json.dumps([name for name in heavy if name in sys.modules]))
 """
     assert json.loads(run_python(script, cwd=tmp_path)) == []

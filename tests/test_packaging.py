@@ -1,0 +1,159 @@
+"""What a user gets: the wheel's contents, and an environment with nothing but the wheel and the extra `device`."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fer_edge import __version__
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MAX_WHEEL_BYTES = 8_000_000
+MAX_ENVIRONMENT_BYTES = 350_000_000
+# The face in the demo photo, as a person would mark it: left, top, right, bottom in pixels.
+DEMO_FACE_XYXY = (175, 65, 270, 195)
+
+pytestmark = pytest.mark.slow
+
+
+def run(*words, **options):
+    # Neither this test's module path nor the environment it runs in may lend the new one anything.
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, timeout=900, env=kept, check=False, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    pytest.importorskip("hatchling", reason="hatchling is not installed: pip install 'fer-edge[dev]'")
+    folder = tmp_path_factory.mktemp("wheel")
+    built = run(
+        sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, REPOSITORY
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def lean_python(wheel, tmp_path_factory):
+    """Python of a new environment with the wheel and its extra `device`."""
+    folder = tmp_path_factory.mktemp("lean")
+    downloaded = run(sys.executable, "-m", "pip", "download", "--no-deps", "-d", folder / "probe", "ai-edge-litert")
+    if downloaded.returncode != 0:
+        pytest.skip(f"no package index can be reached: {downloaded.stderr.strip().splitlines()[-1]}")
+    venv.create(folder / "env", with_pip=True)
+    python = folder / "env" / "bin" / "python"
+    installed = run(python, "-m", "pip", "install", f"{wheel}[device]")
+    assert installed.returncode == 0, installed.stderr
+    return python
+
+
+def test_wheel_is_small(wheel):
+    assert wheel.name == f"fer_edge-{__version__}-py3-none-any.whl"
+    assert wheel.stat().st_size < MAX_WHEEL_BYTES
+
+
+def test_wheel_holds_the_packages_and_nothing_beside_them(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    packages = {"fer_edge", "fer_edge_bench", "fer_edge_convert", "fer_edge_train"}
+    assert {name.split("/")[0] for name in names} == packages | {f"fer_edge-{__version__}.dist-info"}
+    assert {f"{package}/py.typed" for package in packages} <= set(names)
+    assert "fer_edge/assets/astronaut.png" in names
+    assert not [name for name in names if name.endswith((".pyc", ".part", ".keras"))]
+
+
+def test_wheel_holds_every_file_of_the_default_bundle(wheel):
+    archive = zipfile.ZipFile(wheel)
+    folder = "fer_edge/models/default/"
+    manifest = json.loads(archive.read(folder + "manifest.json"))
+    entries = [
+        variant[key]
+        for stage in manifest["stages"].values()
+        for variant in stage["variants"]
+        for key in ("model", "weights")
+        if variant[key] is not None
+    ]
+    expected = {folder + entry["file"]: entry["bytes"] for entry in entries}
+    found = {info.filename: info.file_size for info in archive.infolist() if info.filename.startswith(folder)}
+    del found[folder + "manifest.json"]
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "NOTICE"])
+def test_wheel_carries_the_licences(wheel, name):
+    packed = zipfile.ZipFile(wheel).read(f"fer_edge-{__version__}.dist-info/licenses/{name}")
+    assert packed == (REPOSITORY / name).read_bytes()
+
+
+def test_notice_holds_the_licence_text_of_the_detector():
+    notice = (REPOSITORY / "NOTICE").read_text(encoding="utf-8")
+    licence = (REPOSITORY / "models" / "mtcnn" / "LICENSE").read_text(encoding="utf-8")
+    assert licence.split() in [notice.split()[i : i + len(licence.split())] for i in range(len(notice.split()))]
+
+
+def test_metadata_names_every_command():
+    points = importlib.metadata.entry_points(group="fer_edge.commands")
+    assert {point.name for point in points} >= {"run", "train", "evaluate", "convert", "bench", "doctor", "bundle"}
+    for point in points:
+        assert point.load().summary, point.name
+
+
+def test_lean_environment_is_small(lean_python):
+    folder = lean_python.parents[1]
+    files = [path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert sum(512 * status.st_blocks for status in files) < MAX_ENVIRONMENT_BYTES
+
+
+def test_lean_environment_has_no_host_package(lean_python):
+    listed = run(lean_python, "-m", "pip", "list", "--format", "json")
+    names = {item["name"].lower() for item in json.loads(listed.stdout)}
+    assert {"fer-edge", "numpy", "opencv-python-headless", "ai-edge-litert"} <= names
+    host = {"tensorflow", "torch", "jax", "keras", "onnx", "onnxruntime", "openvino", "nncf", "tf2onnx", "matplotlib"}
+    assert not names & host
+
+
+def test_lean_environment_runs_the_demo(lean_python, tmp_path):
+    located = run(lean_python, "-c", "from fer_edge.assets import demo_photo_path; print(demo_photo_path())")
+    photo = Path(located.stdout.strip())
+    assert photo.is_relative_to(lean_python.parents[1]), "the environment sees the source tree"
+    done = run(lean_python.with_name("fer-edge"), "run", photo, "--annotate", tmp_path / "demo.jpg", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (face,) = json.loads(done.stdout)["faces"]
+    assert _overlap(face["box_xyxy"], DEMO_FACE_XYXY) > 0.5
+    assert face["probs"][face["emotion"]] == max(face["probs"].values())
+    assert (tmp_path / "demo.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+
+
+def test_lean_environment_names_the_extra_that_training_needs(lean_python, tmp_path):
+    done = run(
+        lean_python.with_name("fer-edge"),
+        "train",
+        "mini_xception",
+        "--data",
+        "none.csv",
+        "--out",
+        "model",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("fer-edge: error: ")
+    assert 'pip install "fer-edge[' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def _overlap(a_xyxy, b_xyxy):
+    """Intersection over union of two boxes."""
+    width = min(a_xyxy[2], b_xyxy[2]) - max(a_xyxy[0], b_xyxy[0])
+    height = min(a_xyxy[3], b_xyxy[3]) - max(a_xyxy[1], b_xyxy[1])
+    intersection = max(width, 0) * max(height, 0)
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (a_xyxy, b_xyxy)]
+    return intersection / (sum(areas) - intersection)
