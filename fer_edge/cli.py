@@ -39,20 +39,12 @@ _SUMMARIES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    points = {point.name: point for point in importlib.metadata.entry_points(group=_GROUP)}
-    if not words or words[0] in ("-h", "--help"):
-        print(_help(sorted(points, key=_order)))  # noqa: T201
-        return 0 if words else _EXIT_USAGE
-    if words[0] in ("-V", "--version"):
-        print(f"fer-edge {__version__}")  # noqa: T201
-        return 0
-    name = words[0]
-    if name not in points:
-        near = difflib.get_close_matches(name, points, n=1)
-        hint = f"did you mean {near[0]}?" if near else "commands: " + ", ".join(sorted(points, key=_order))
-        return _fail(f"there is no command {name!r}; {hint}", _EXIT_USAGE)
     try:
-        return _run_command(points[name], words[1:])
+        try:
+            return _dispatch(words)
+        finally:
+            # Here and not while the interpreter ends, where a broken pipe could not be caught.
+            sys.stdout.flush()
     except FerEdgeError as error:
         if os.environ.get("FER_EDGE_DEBUG") == "1":
             raise
@@ -65,6 +57,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _EXIT_BROKEN_PIPE
 
 
+def _dispatch(words: list[str]) -> int:
+    points = {point.name: point for point in importlib.metadata.entry_points(group=_GROUP)}
+    if not words or words[0] in ("-h", "--help"):
+        print(_help(sorted(points, key=_order)))  # noqa: T201
+        return 0 if words else _EXIT_USAGE
+    if words[0] in ("-V", "--version"):
+        print(f"fer-edge {__version__}")  # noqa: T201
+        return 0
+    name = words[0]
+    if name not in points:
+        near = difflib.get_close_matches(name, points, n=1)
+        hint = f"did you mean {near[0]}?" if near else "commands: " + ", ".join(sorted(points, key=_order))
+        return _fail(f"there is no command {name!r}; {hint}", _EXIT_USAGE)
+    return _run_command(points[name], words[1:])
+
+
 def _run_command(point: importlib.metadata.EntryPoint, words: list[str]) -> int:
     try:
         command = point.load()
@@ -75,7 +83,6 @@ def _run_command(point: importlib.metadata.EntryPoint, words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"fer-edge {point.name}", description=command.summary, allow_abbrev=False)
     command.configure(parser)
     code: int = command.run(parser.parse_args(words))
-    sys.stdout.flush()
     return code
 
 

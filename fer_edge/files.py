@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fer_edge.errors import OutputError, UsageError
@@ -71,7 +71,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where it could not be made, e.g. below a file, removing it fails as well: the first error is the one to tell.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

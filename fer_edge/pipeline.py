@@ -16,8 +16,9 @@ from fer_edge.stage import Pixels, Stage
 
 __all__ = ["EmotionPipeline"]
 
-# R- and O-Net see a varying number of boxes; these batch sizes keep shapes fixed without padding.
-_RNET_BATCHES, _ONET_BATCHES, _CLASSIFIER_BATCHES = (1, 8, 32), (1, 4), (1, 4)
+# R-Net sees a varying number of boxes; these batch sizes keep shapes fixed without padding. Each size is a session with
+# its own copy of the weights, which for O-Net's 1.6 MB costs more memory than a larger batch saves time.
+_RNET_BATCHES = (1, 8)
 _DETECTOR_STAGES = ("pnet", "rnet", "onet")
 
 
@@ -77,13 +78,13 @@ class EmotionPipeline:
         self.labels = opened.manifest.labels
         common: dict[str, Any] = {"threads": threads}
         self.classifier = EmotionClassifier(
-            Stage(opened, "classifier", runner, precision=precision, batch_sizes=_CLASSIFIER_BATCHES, **common),
+            Stage(opened, "classifier", runner, precision=precision, **common),
             self.labels,
         )
         self.detector = FaceDetector(
             Stage(opened, "pnet", runner, **common),
             Stage(opened, "rnet", runner, batch_sizes=_RNET_BATCHES, **common),
-            Stage(opened, "onet", runner, batch_sizes=_ONET_BATCHES, **common),
+            Stage(opened, "onet", runner, **common),
             options,
         )
 

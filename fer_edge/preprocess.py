@@ -180,7 +180,7 @@ def crop_square(frame: Pixels, box_xyxy: npt.NDArray[np.float32], margin: float)
     if inside.shape[:2] == (side, side):
         return inside
     before_y, before_x = min(max(y0 - y, 0), side - (y1 - y0)), min(max(x0 - x, 0), side - (x1 - x0))
-    padded: Pixels = cv2.copyMakeBorder(
+    padded = cv2.copyMakeBorder(
         inside,
         before_y,
         side - (y1 - y0) - before_y,
@@ -188,7 +188,7 @@ def crop_square(frame: Pixels, box_xyxy: npt.NDArray[np.float32], margin: float)
         side - (x1 - x0) - before_x,
         cv2.BORDER_REPLICATE,
     )
-    return padded
+    return _with_channel_axis(padded, frame)
 
 
 def _check_image(image: Any) -> None:

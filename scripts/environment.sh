@@ -40,8 +40,11 @@ as_root() {
 }
 
 _need_python() {
-    if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-        _stop "expected Python 3.10 or newer as python3, found $(python3 --version 2>&1 || true)"
+    if ! command -v python3 >/dev/null; then
+        _stop "python3 is not installed; install it with: sudo apt-get install python3 python3-venv"
+    fi
+    if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+        _stop "expected Python 3.10 or newer as python3, found $(python3 --version)"
     fi
 }
 

@@ -1,4 +1,8 @@
-"""What every test shares: one Keras backend for the process, chosen before anything imports Keras."""
+"""What every test shares: one Keras backend for the process, chosen before anything imports Keras; data and bundle.
+
+FER_EDGE_DATA     folder of the development data; tests marked `data` need it
+FER_EDGE_TEST_BUNDLE     bundle to test in place of the installed one, e.g. one that was just converted
+"""
 
 from __future__ import annotations
 
@@ -30,3 +34,31 @@ def public_test(data_folder):
     from fer_edge_train.datasets import read_fer2013
 
     return read_fer2013(data_folder / "fer2013" / "fer2013.csv.gz", ("PublicTest",))["PublicTest"]
+
+
+@pytest.fixture(scope="session")
+def default_bundle():
+    """The bundle that is installed with fer-edge, or the one that FER_EDGE_TEST_BUNDLE names."""
+    from fer_edge.bundle import Bundle
+
+    path = os.environ.get("FER_EDGE_TEST_BUNDLE")
+    return Bundle.open(Path(path) if path else None)
+
+
+@pytest.fixture(scope="session")
+def pipelines(default_bundle):
+    """Function from an engine's name and the classifier's precision to a pipeline, made once; skips what is missing."""
+    from fer_edge.errors import MissingExtraError
+    from fer_edge.pipeline import EmotionPipeline
+
+    made = {}
+
+    def pipeline(engine, precision=None):
+        if (engine, precision) not in made:
+            try:
+                made[engine, precision] = EmotionPipeline(default_bundle.path, engine=engine, precision=precision)
+            except MissingExtraError as error:
+                pytest.skip(str(error))
+        return made[engine, precision]
+
+    return pipeline

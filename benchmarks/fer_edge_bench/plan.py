@@ -72,9 +72,9 @@ def plan_cases(
         extras = " or ".join(f'pip install "fer-edge[{name}]"' for name in candidates)
         raise MissingExtraError(f"none of the engines {', '.join(candidates)} is installed; {extras}")
     if not cases:
-        found = ", ".join(f"{item.engine} {item.precision}" for item in manifest.stages["classifier"].variants)
+        known = ", ".join(f"{item.engine} {item.precision}" for item in manifest.stages["classifier"].variants)
         wanted = f"{' or '.join(installed)} in {' or '.join(precisions)}"
-        raise MissingExtraError(f"the bundle's classifier has no variant for {wanted}; it has {found}")
+        raise MissingExtraError(f"the bundle's classifier has no variant for {wanted}; it has {known}")
     return tuple(cases)
 
 

@@ -18,16 +18,18 @@ from fer_edge.bundle.store import MANIFEST_NAME
 from fer_edge.classifier import softmax
 from fer_edge.engines import load_engine
 from fer_edge.errors import GateError
-from fer_edge.files import ensure_writable_target, replace_folder, sha256_of_file
+from fer_edge.files import replace_folder, sha256_of_file
 from fer_edge.machine import package_versions
 from fer_edge.preprocess import PixelCoding
 from fer_edge.stage import Stage
 from fer_edge_convert.calibration import Calibration, draw_calibration
 from fer_edge_convert.mtcnn_source import NETWORKS
-from fer_edge_convert.source_models import ClassifierSource, DetectorSource, read_classifier, read_detector
+from fer_edge_convert.source_models import DetectorSource, read_detector
+from fer_edge_convert.target import check_target_folder
 from fer_edge_convert.variants import MadeVariant, make_variants
 from fer_edge_train.datasets import FaceSet, read_fer2013
-from fer_edge_train.evaluation import Evaluation, evaluate
+from fer_edge_train.evaluation import Evaluation, check_labels, evaluate
+from fer_edge_train.model_folder import ClassifierSource, read_classifier
 
 __all__ = ["ConvertOptions", "convert"]
 
@@ -74,14 +76,15 @@ def convert(
 
     Raises:
         InputError, IntegrityError: a model folder or the data cannot be used.
-        UsageError: `out` exists without `force`.
+        UsageError: `out` exists without `force`, or is no bundle.
         GateError: a file loses more than `max_drop_points` of top-1.
     """
-    ensure_writable_target(out, force=force)
+    check_target_folder(out, marker=MANIFEST_NAME, force=force)
     source = read_classifier(model_folder)
     detector = read_detector(detector_folder) if detector_folder else None
     sets = read_fer2013(options.data, (_TRAINING, _TEST))
     test = sets[_TEST]
+    check_labels(source.labels, test, str(model_folder))
     calibration = (
         draw_calibration(sets[_TRAINING], test, per_class=options.images_per_class, seed=options.seed)
         if "int8" in options.precisions

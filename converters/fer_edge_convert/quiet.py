@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -20,18 +21,21 @@ def require_converters() -> None:
         MissingExtraError: one is not installed.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the LiteRT converter reads TensorFlow graphs
+    # Two lines that TensorFlow 2.21 writes while it is loaded, about oneDNN and CUDA, come before it reads this.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     warnings.filterwarnings("ignore", module=r"(tensorflow|keras|tf2onnx|onnx|nncf|openvino)\b.*")
     try:
-        import keras
-        import nncf
-        import onnx
-        import onnxruntime
-        import openvino
-        import tensorflow
-        import tf2onnx
+        # Standard output belongs to results; NNCF's log keeps the stream that it finds while it is imported.
+        with contextlib.redirect_stdout(sys.stderr):
+            import keras
+            import nncf
+            import onnx
+            import onnxruntime
+            import openvino
+            import tensorflow
+            import tf2onnx
     except ImportError as error:
         raise MissingExtraError(f'conversion needs {error.name}; pip install "fer-edge[convert]"') from error
     del keras, onnx, openvino

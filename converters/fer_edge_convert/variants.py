@@ -59,11 +59,12 @@ def make_variants(
     """
     if "int8" in precisions and calibration is None:
         raise UsageError("int8 needs calibration images; give --calibrate with the training data")
-    model_onnx = to_onnx_float32(model) if {"onnx", "openvino"} & set(engines) else b""
-    made = []
     for name in engines:
         if name not in _SUFFIXES:
             raise UsageError(f"nothing converts for the engine {name!r}; expected one of {', '.join(_SUFFIXES)}")
+    model_onnx = to_onnx_float32(model) if {"onnx", "openvino"} & set(engines) else b""
+    made = []
+    for name in engines:
         engine = load_engine(name)
         for precision in precisions:
             converted = _convert(name, precision, model, model_onnx, calibration)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,14 @@ COLOURS = {"gray": 1, "bgr": 3}
 _MAX_FILE_BYTES = 256 * 1024 * 1024
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Control characters could rewrite the terminal that shows them; lone surrogates cannot be written at all.
+_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# The format itself nests 6 deep; provenance may go further.
+_MAX_DEPTH = 32
+# A crop of less than a tenth of the box or more than ten times its side is no picture of a face.
+_MIN_CROP_MARGIN, _MAX_CROP_MARGIN = -0.9, 9.0
+# The last axis of each output of the detector's stages; the classifier's one output has a logit for each label.
+_OUTPUT_WIDTHS: dict[str, tuple[int, ...]] = {"pnet": (1, 4), "rnet": (1, 4), "onet": (1, 4, 10)}
 
 T = TypeVar("T")
 
@@ -174,10 +183,7 @@ class Manifest:
         Raises:
             IntegrityError: the text is no JSON, or a key or value is not as the format says; the message names it.
         """
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise IntegrityError(f"manifest.json is no JSON ({error}); make the bundle again") from error
+        content = _parse(text)
         root = _Node(content, "manifest.json")
         schema = root.value("schema", str)
         if schema != SCHEMA:
@@ -202,7 +208,55 @@ class Manifest:
         root.finish()
         if "classifier" in stages and not manifest.labels:
             raise IntegrityError("manifest.json, labels: expected the classifier's classes, found none")
+        for stage in stages.values():
+            _check_tensors(stage, _OUTPUT_WIDTHS.get(stage.name, (len(manifest.labels),)))
         return manifest
+
+
+def _parse(text: str) -> Any:
+    try:
+        content = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"manifest.json is no JSON ({error}); make the bundle again") from error
+    level = [content]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise IntegrityError(f"manifest.json: expected at most {_MAX_DEPTH} levels of nesting, found more")
+    return content
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"the key {key[:60]!r} is there twice")
+        content[key] = value
+    return content
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _check_tensors(stage: StageSpec, output_widths: tuple[int, ...]) -> None:
+    for variant in stage.variants:
+        where = f"manifest.json, stages, {stage.name}, {variant.engine} {variant.precision}"
+        channels = variant.inputs[0].shape[-1]
+        if channels != COLOURS[stage.colour]:
+            raise IntegrityError(
+                f"{where}, inputs: expected {COLOURS[stage.colour]} channels ({stage.colour}), found {channels}"
+            )
+        found = tuple(spec.shape[-1] if spec.shape else None for spec in variant.outputs)
+        if found != output_widths:
+            raise IntegrityError(
+                f"{where}, outputs: expected lengths of the last axes {list(output_widths)}, found {list(found)}"
+            )
 
 
 class _Node:
@@ -221,9 +275,16 @@ class _Node:
     def value(self, key: str, kind: type[T]) -> T:
         found = self._get(key)
         if kind is float and isinstance(found, int) and not isinstance(found, bool):
-            found = float(found)
+            try:
+                found = float(found)
+            except OverflowError:
+                found = math.inf
         if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
             raise IntegrityError(f"{self._where}, {key}: expected {kind.__name__}, found {type(found).__name__}")
+        if isinstance(found, float) and not math.isfinite(found):
+            raise self.fail(f"{key}: expected a smaller number")
+        if isinstance(found, str):
+            self._check_text(key, found)
         return found
 
     def optional(self, key: str, kind: type[T]) -> T | None:
@@ -236,6 +297,8 @@ class _Node:
                 raise IntegrityError(
                     f"{self._where}, {key}: expected a list of {kind.__name__}, found {type(item).__name__} in it"
                 )
+            if isinstance(item, str):
+                self._check_text(key, item)
         return found
 
     def node(self, key: str) -> _Node:
@@ -245,13 +308,17 @@ class _Node:
         return [_Node(item, f"{self._where}, {key}[{i}]") for i, item in enumerate(self.value(key, list))]
 
     def finish(self) -> None:
-        for key in self._content.keys() - self._asked:
-            near = difflib.get_close_matches(key, self._asked, n=1)
+        for key in (key for key in self._content if key not in self._asked):
+            near = difflib.get_close_matches(key, sorted(self._asked), n=1)
             hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(sorted(self._asked))
             raise IntegrityError(f"{self._where}: unknown key {key[:60]!r}; {hint}")
 
     def fail(self, message: str) -> IntegrityError:
         return IntegrityError(f"{self._where}: {message}")
+
+    def _check_text(self, key: str, text: str) -> None:
+        if _NOT_TEXT.search(text):
+            raise self.fail(f"{key}: expected text without control characters, found {text[:60]!r}")
 
     def _get(self, key: str) -> Any:
         self._asked.add(key)
@@ -279,6 +346,10 @@ def _read_stage(name: str, node: _Node) -> StageSpec:
     node.finish()
     if not spec.variants:
         raise node.fail("variants: expected at least one, found none")
+    if spec.crop_margin is not None and not _MIN_CROP_MARGIN <= spec.crop_margin <= _MAX_CROP_MARGIN:
+        raise node.fail(
+            f"crop_margin: expected {_MIN_CROP_MARGIN:g} to {_MAX_CROP_MARGIN:g}, found {spec.crop_margin:g}"
+        )
     for variant in spec.variants:
         try:
             spec.coding(variant)
@@ -337,6 +408,13 @@ def _read_tensor(node: _Node) -> TensorSpec:
         zero_point=node.optional("zero_point", int),
     )
     node.finish()
+    if (spec.scale is None) != (spec.zero_point is None):
+        raise node.fail("scale and zero_point: expected both or neither")
+    if spec.scale is not None and not spec.scale > 0:
+        raise node.fail(f"scale: expected a positive number, found {spec.scale:g}")
+    # The widest quantized type is int16.
+    if spec.zero_point is not None and not -32768 <= spec.zero_point <= 32767:
+        raise node.fail(f"zero_point: expected -32768 to 32767, found {spec.zero_point}")
     return spec
 
 

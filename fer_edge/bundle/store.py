@@ -43,13 +43,7 @@ class Bundle:
             IntegrityError: the archive or the manifest is damaged.
         """
         path = path or default_bundle_path()
-        store: _Store
-        if path.is_dir():
-            store = _Folder(path)
-        elif path.is_file():
-            store = _Zip(path)
-        else:
-            raise InputError(f"no bundle at {path}: expected a folder or .zip with {MANIFEST_NAME} inside")
+        store = _store_at(path)
         raw = store.read(MANIFEST_NAME, _MAX_MANIFEST_BYTES)
         if len(raw) > _MAX_MANIFEST_BYTES:
             raise IntegrityError(f"{path}: {MANIFEST_NAME} is larger than {_MAX_MANIFEST_BYTES} bytes")
@@ -102,6 +96,17 @@ def default_bundle_path() -> Path:
     return Path(__file__).resolve().parent.parent / "models" / "default"
 
 
+def _store_at(path: Path) -> _Store:
+    try:
+        if path.is_dir():
+            return _Folder(path)
+        if path.is_file():
+            return _Zip(path)
+    except OSError as error:
+        raise InputError(f"cannot read the bundle {path}: {error.strerror or error}") from error
+    raise InputError(f"no bundle at {path}: expected a folder or .zip with {MANIFEST_NAME} inside")
+
+
 class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -109,6 +114,9 @@ class _Folder:
     def read(self, name: str, max_bytes: int) -> bytes:
         path = self._path / name
         try:
+            # Opening a pipe would wait for a writer that never comes.
+            if path.exists() and not path.is_file():
+                raise InputError(f"cannot read {path}: expected a file, found a folder, device or pipe")
             with path.open("rb") as file:
                 return file.read(max_bytes + 1)
         except OSError as error:

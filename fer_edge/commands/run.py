@@ -34,11 +34,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from fer_edge._cv2 import import_cv2
     from fer_edge.annotate import open_annotation
     from fer_edge.frame_record import frame_record, frame_text
     from fer_edge.pipeline import EmotionPipeline
     from fer_edge.sources import open_source
 
+    # A process of our own may limit OpenCV's workers; a library inside somebody's firmware must not.
+    import_cv2().setNumThreads(max(arguments.threads, 1))
     failures: list[FerEdgeError] = []
 
     def report(error: FerEdgeError) -> None:

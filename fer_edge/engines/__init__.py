@@ -64,7 +64,7 @@ def engine_name(name: str) -> str:
     if known in _ENGINES or known in _third_party():
         return known
     candidates = [*_ENGINES, *_ALIASES, *_third_party()]
-    near = difflib.get_close_matches(name, candidates, n=1)
+    near = difflib.get_close_matches(name.lower(), candidates, n=1)
     hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(candidates)
     raise UsageError(f"no engine is named {name!r}; {hint}")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bench.bench_samples import case, one_round, record
+
 from fer_edge.errors import InputError
 from fer_edge_bench.record import Settings, read_record
 from fer_edge_bench.typed_json import to_json_text

@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
-
+from bench.bench_manifest import FULL
 from bench.bench_samples import one_round
-from bench.test_plan import FULL
+
 from fer_edge.bundle import Bundle
 from fer_edge.errors import InputError
 from fer_edge_bench.harness import measure_cases

@@ -3,8 +3,8 @@
 import dataclasses
 
 import pytest
-
 from bench.bench_samples import case, one_round, record, steady
+
 from fer_edge_bench.record import PhotoIdentity
 from fer_edge_bench.table import format_columns, format_record
 

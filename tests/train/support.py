@@ -51,6 +51,8 @@ def child_environment(backend: str | None = None) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # Threads that wait for each other make small networks crawl on a busy machine.
+    environment["OMP_NUM_THREADS"] = "1"
     if backend is not None:
         environment["KERAS_BACKEND"] = backend
     return environment
@@ -74,10 +76,3 @@ def run_python(script: str, *arguments: str, backend: str | None = None, cwd: Pa
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
-
-
-def data_folder() -> Path:
-    folder = os.environ.get("FER_EDGE_DATA")
-    if not folder:
-        pytest.skip("FER_EDGE_DATA does not name the folder of the development data sets")
-    return Path(folder)

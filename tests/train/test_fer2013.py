@@ -4,7 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
-from train.support import HEADER, csv_row, data_folder
+from train.support import HEADER, csv_row
 
 from fer_edge.errors import InputError
 from fer_edge_train.datasets import FER2013_LABELS, read_fer2013
@@ -183,8 +183,8 @@ def test_a_usage_without_rows_is_an_error(write_csv):
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_the_published_file():
-    sets = read_fer2013(data_folder() / "fer2013" / "fer2013.csv.gz", ("Training", "PublicTest"))
+def test_the_published_file(data_folder):
+    sets = read_fer2013(data_folder / "fer2013" / "fer2013.csv.gz", ("Training", "PublicTest"))
     training, test = sets["Training"], sets["PublicTest"]
     assert (len(training), len(test)) == (28_709, 3_589)
     # The counts the challenge's paper and every later work report.

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from train.support import data_folder
 
 from fer_edge.errors import InputError
 from fer_edge_train.datasets.ferplus import FERPLUS_COLUMNS, read_ferplus_votes
@@ -78,8 +77,8 @@ def test_an_unreadable_file_says_why(tmp_path, content, message):
 
 
 @pytest.mark.data
-def test_the_published_file():
-    votes = read_ferplus_votes(data_folder() / "fer2013" / "fer2013new.csv")
+def test_the_published_file(data_folder):
+    votes = read_ferplus_votes(data_folder / "fer2013" / "fer2013new.csv")
     assert votes.shape[1] == 10
     assert len(votes) >= 28_709 + 3_589  # PrivateTest may be kept apart
     assert votes.sum(axis=1).max() == 10

@@ -87,7 +87,7 @@ from fer_edge_train import training, zoo
 keras.utils.set_random_seed(1)
 data_format = training.fastest_data_format()
 model = zoo.build("mini_xception", (48, 48, 1), 7, data_format=data_format)
-model.compile(optimizer=keras.optimizers.SGD(0.05), loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+model.compile(optimizer=keras.optimizers.SGD(0.002), loss=keras.losses.CategoricalCrossentropy(from_logits=True))
 rng = np.random.default_rng(1)
 x = training.network_input(rng.integers(0, 256, (32, 48, 48, 1), dtype=np.uint8), data_format)
 y = np.eye(7, dtype=np.float32)[np.arange(32) % 7]

@@ -22,6 +22,9 @@ def model_card(record: dict[str, Any]) -> str:
         if recipe["vote_share"]
         else "Targets: labels, "
     )
+    optimizer = f"SGD with Nesterov momentum {recipe['momentum']:g}" if recipe["optimizer"] == "sgd" else "AdamW"
+    before = record["started_from"]
+    start = f"The initial weights came from `{before['command']}`. " if before else ""
     return f"""# {model["name"]}
 
 Classifies the *apparent* expression of a face crop: {", ".join(model["labels"])}. It says how a face looks to
@@ -50,7 +53,7 @@ Recall on PublicTest:
 
 {data["name"]}, {data["training_images"]:,} training images ({data["held_out_images"]} more held out to watch the run,
 {data["dropped_images"]} left out: {data["dropped_because"]}). {votes}smoothed by {recipe["label_smoothing"]:g}.
-{recipe["epochs"]} epochs of SGD with Nesterov momentum {recipe["momentum"]:g}, batch {recipe["batch_size"]}, one-cycle
+{start}{recipe["epochs"]} epochs of {optimizer}, batch {recipe["batch_size"]}, one-cycle
 rate with peak {recipe["peak_rate"]:g}, weight decay {recipe["weight_decay"]:g}, seed {recipe["seed"]}.
 The weights are those after the last epoch: nothing was selected on PublicTest. Everything else is in
 [record.json](record.json).

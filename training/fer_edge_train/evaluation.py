@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.errors import InputError
 from fer_edge_train.datasets.arrays import FaceSet
 from fer_edge_train.metrics import (
     Accuracy,
@@ -18,7 +19,7 @@ from fer_edge_train.metrics import (
     per_class_recall,
 )
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "check_labels", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +58,6 @@ class Evaluation:
     def to_text(self) -> str:
         """Return a table for a terminal: accuracy, then the confusion matrix in % of each labelled class."""
         width = max(max(len(name) for name in self.labels), 8)
-        totals = np.maximum(self.confusion.sum(axis=1), 1)
         lines = [
             f"top-1    {self.accuracy}",
             f"macro F1 {macro_f1(self.confusion):.4f}, expected calibration error {self.calibration_error:.4f}",
@@ -65,10 +65,24 @@ class Evaluation:
             "% of each labelled class (rows) predicted as (columns); the diagonal is the recall",
             " " * width + "".join(f" {name:>{width}}" for name in self.labels) + f" {'n':>6}",
         ]
-        for name, row, total in zip(self.labels, self.confusion, totals, strict=True):
-            cells = "".join(f" {100 * count / total:>{width}.1f}" for count in row)
-            lines.append(f"{name:>{width}}{cells} {int(row.sum()):>6}")
+        for name, row in zip(self.labels, self.confusion, strict=True):
+            total = int(row.sum())
+            shares = [f"{100 * count / total:.1f}" if total else "-" for count in row]
+            lines.append(f"{name:>{width}}" + "".join(f" {share:>{width}}" for share in shares) + f" {total:>6}")
         return "\n".join(lines)
+
+
+def check_labels(labels: tuple[str, ...], faces: FaceSet, model: str) -> None:
+    """Compare a model's classes, in the order of its outputs, with those of the faces.
+
+    Raises:
+        InputError: they differ; the message begins with `model`.
+    """
+    if labels != faces.labels:
+        raise InputError(
+            f"{model}: expected the labels of the data ({', '.join(faces.labels)}), in that order, "
+            f"found {', '.join(labels)}; choose a model of these classes"
+        )
 
 
 def evaluate(probs: npt.NDArray[np.float32], faces: FaceSet) -> Evaluation:

@@ -11,19 +11,31 @@ import numpy.typing as npt
 from fer_edge.errors import MissingExtraError
 from fer_edge.files import atomic_path
 
-__all__ = ["plot_confusion", "plot_curve"]
+__all__ = ["plot_confusion", "plot_curve", "require_matplotlib"]
 
 _DPI = 120
 _BLUE, _ORANGE = "#1f5fa8", "#c8501e"
 _FEW_EPOCHS = 12  # a line through so few points hides them
 
 
-def _new_figure(width_in: float, height_in: float) -> Any:
+def require_matplotlib() -> None:
+    """Import matplotlib, so that its absence is known before long work.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401 - imported to see that it can be
     except ImportError as error:
         raise MissingExtraError('pictures need matplotlib; pip install "fer-edge[train]"') from error
+
+
+def _new_figure(width_in: float, height_in: float) -> Any:
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -51,7 +63,7 @@ def plot_curve(curve: list[dict[str, float]], path: Path) -> None:
         axes.yaxis.get_major_formatter().set_useOffset(False)
         axes.spines[["top", "right"]].set_visible(False)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, format="png")
 
 
 def plot_confusion(confusion: npt.NDArray[np.int64], labels: tuple[str, ...], title: str, path: Path) -> None:
@@ -79,4 +91,4 @@ def plot_confusion(confusion: npt.NDArray[np.int64], labels: tuple[str, ...], ti
     axes.set(xlabel="predicted", ylabel="labelled", title=title)
     figure.colorbar(image, ax=axes, fraction=0.046, label="share of the labelled class / %")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, format="png")

@@ -8,8 +8,9 @@ from typing import Any
 from fer_edge.errors import UsageError
 from fer_edge_train.augmentation import Augmentation
 
-__all__ = ["Recipe"]
+__all__ = ["OPTIMIZERS", "PIXEL_MEAN", "PIXEL_STD", "Recipe"]
 
+OPTIMIZERS = ("sgd", "adamw")
 PIXEL_MEAN = 128.0
 PIXEL_STD = 128.0  # a power of two: the int8 and uint8 inputs then hold the pixels exactly
 
@@ -23,13 +24,15 @@ class Recipe:
         input_shape_hwc: height, width, channels.
         epochs: passes over the training images.
         batch_size: images per step.
+        optimizer: one of OPTIMIZERS.
         peak_rate: largest learning rate of the one-cycle schedule.
-        momentum: of SGD with Nesterov's correction.
+        momentum: of SGD with Nesterov's correction; AdamW keeps its own.
         weight_decay: decoupled, relative to the learning rate; 0 for none.
         label_smoothing: share of the uniform distribution in the targets.
         vote_share: share of E[label | FER+ votes] in the targets; 0 without votes.
         validation_fraction: part of each class of the training images that is held out to watch the run.
         seed: of the initial weights, the split, the order and the augmentation.
+        start_from_sha256: of the model file whose weights are the initial ones; None for random ones.
         augmentation: random changes of the training faces.
     """
 
@@ -37,6 +40,7 @@ class Recipe:
     input_shape_hwc: tuple[int, int, int] = (48, 48, 1)
     epochs: int = 60
     batch_size: int = 128
+    optimizer: str = "sgd"
     peak_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -44,9 +48,12 @@ class Recipe:
     vote_share: float = 0.0
     validation_fraction: float = 0.03
     seed: int = 2013
+    start_from_sha256: str | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, found {self.optimizer!r}")
         bounds: dict[str, tuple[float, float]] = {
             "epochs": (1, 100_000),
             "batch_size": (1, 65_536),

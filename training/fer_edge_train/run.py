@@ -7,6 +7,7 @@ import math
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from fer_edge_train.plots import plot_curve
 from fer_edge_train.progress import make_progress
 from fer_edge_train.recipe import PIXEL_MEAN, PIXEL_STD, Recipe
 from fer_edge_train.soft_targets import label_distribution_given_votes, one_hot, smooth
+from fer_edge_train.start import read_start
 from fer_edge_train.training import predict_logits, train
 
 __all__ = ["RECORD_SCHEMA", "train_to_folder"]
@@ -36,7 +38,14 @@ _TRAINING, _TEST = "Training", "PublicTest"
 
 
 def train_to_folder(
-    recipe: Recipe, *, data: Path, votes: Path | None, out: Path, force: bool, restart: bool
+    recipe: Recipe,
+    *,
+    data: Path,
+    votes: Path | None,
+    out: Path,
+    force: bool,
+    restart: bool,
+    start_from: Path | None = None,
 ) -> dict[str, Any]:
     """Train and write `out/` with model.keras, record.json, README.md (the card) and curve.png; return the record.
 
@@ -54,6 +63,9 @@ def train_to_folder(
         raise UsageError("a vote share above 0 needs the votes: give --votes fer2013new.csv")
     if votes is not None and not recipe.vote_share:
         raise UsageError(f"a vote share of 0 leaves {votes} unused; leave --votes away or raise --vote-share")
+    start = read_start(start_from, recipe) if start_from is not None else None
+    if start is not None:
+        recipe = replace(recipe, start_from_sha256=start.sha256)
     partial = out.with_name(out.name + ".partial")
     checkpoints = Checkpoints(partial)
     if restart:
@@ -77,7 +89,15 @@ def train_to_folder(
     progress = make_progress(sys.stderr)
     try:
         with progress:
-            result = train(recipe, faces, targets, validation, checkpoints, progress)
+            result = train(
+                recipe,
+                faces,
+                targets,
+                validation,
+                checkpoints,
+                progress,
+                initial_weights=start.weights if start is not None else None,
+            )
     except KeyboardInterrupt:
         saved = checkpoints.load_state()
         done = saved.epochs_done if saved else 0
@@ -96,6 +116,7 @@ def train_to_folder(
         "fer_edge_version": __version__,
         "command": _command_line(),
         "recipe": recipe.to_json(),
+        "started_from": start.history if start is not None else None,
         "model": {
             "name": out.name,
             "file": "model.keras",

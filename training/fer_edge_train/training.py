@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +125,7 @@ def train(
     validation: FaceSet | None,
     checkpoints: Checkpoints,
     progress: Progress,
+    initial_weights: Sequence[npt.NDArray[np.float32]] | None = None,
 ) -> TrainingResult:
     """Train a network, or continue the run whose state `checkpoints` holds.
 
@@ -134,6 +136,7 @@ def train(
         validation: held-out images watched after each epoch; never trained on.
         checkpoints: where the state is kept.
         progress: told of each step and epoch.
+        initial_weights: of a network of the same shapes, as `get_weights` gives them; None draws random ones.
 
     Raises:
         DivergedError: the loss is not a finite number any more; that epoch is not kept.
@@ -148,13 +151,10 @@ def train(
     state = checkpoints.load_state()
     if state is None:
         model = zoo.build(recipe.architecture, recipe.input_shape_hwc, len(faces.labels), data_format=data_format)
+        if initial_weights is not None:
+            model.set_weights(initial_weights)
         model.compile(
-            optimizer=keras.optimizers.SGD(
-                OneCycle(recipe.peak_rate, n_steps * recipe.epochs),
-                momentum=recipe.momentum,
-                nesterov=True,
-                weight_decay=recipe.weight_decay or None,
-            ),
+            optimizer=_optimizer(recipe, n_steps),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             metrics=[keras.metrics.CategoricalAccuracy(name="top1")],
         )
@@ -204,6 +204,15 @@ def train(
         model=export_model(model, recipe, len(faces.labels)),
         curve=state.curve,
         ms_per_image=1000.0 * train_seconds / n_images if n_images else None,
+    )
+
+
+def _optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
+    schedule = OneCycle(recipe.peak_rate, steps_per_epoch * recipe.epochs)
+    if recipe.optimizer == "adamw":
+        return keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    return keras.optimizers.SGD(
+        schedule, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay or None
     )
 
 

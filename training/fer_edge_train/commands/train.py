@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fer_edge.command import Command
-from fer_edge_train.recipe import Recipe
+from fer_edge_train.recipe import OPTIMIZERS, Recipe
 
 __all__ = ["COMMAND"]
 
@@ -20,6 +20,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="model folder to make")
     parser.add_argument("--epochs", type=int, default=default.epochs, help=f"({default.epochs})")
     parser.add_argument("--batch-size", type=int, default=default.batch_size, help=f"({default.batch_size})")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default=default.optimizer, help=f"({default.optimizer})")
+    parser.add_argument(
+        "--start-from", type=Path, metavar="FOLDER", help="model folder whose weights are the initial ones"
+    )
     parser.add_argument("--peak-rate", type=float, default=default.peak_rate, help=f"({default.peak_rate:g})")
     parser.add_argument("--weight-decay", type=float, default=default.weight_decay, help=f"({default.weight_decay:g})")
     parser.add_argument(
@@ -44,6 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
         architecture=arguments.architecture,
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
+        optimizer=arguments.optimizer,
         peak_rate=arguments.peak_rate,
         weight_decay=arguments.weight_decay,
         label_smoothing=arguments.label_smoothing,
@@ -61,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         force=arguments.force,
         restart=arguments.restart,
+        start_from=arguments.start_from,
     )
     return 0
 

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from convert.support import calibration_images, coded, run_onnx
+
+from fer_edge.engines import TensorSpec
+
+pytestmark = pytest.mark.host
+
+IMAGES = calibration_images(40, seed=1)
+
+
+@pytest.fixture
+def graph(onnx_int8):
+    import onnx
+
+    return onnx.load_model_from_string(onnx_int8.model).graph
+
+
+def test_float32_answers_as_keras(onnx_float32, model):
+    expected = model.predict(coded(IMAGES), verbose=0)
+    (answers,) = run_onnx(onnx_float32, pixels=coded(IMAGES))
+    np.testing.assert_allclose(answers, expected, atol=1e-4)
+
+
+def test_float32_has_its_batch_normalizations_folded(onnx_float32):
+    import onnx
+
+    found = onnx.load_model_from_string(onnx_float32)
+    kinds = {node.op_type for node in found.graph.node}
+    assert "Conv" in kinds
+    assert not kinds & {"BatchNormalization", "Mul", "Sub"}
+    assert [(item.domain, item.version) for item in found.opset_import if item.domain == ""] == [("", 17)]
+    assert found.graph.input[0].name == "pixels"
+    assert not found.graph.input[0].type.tensor_type.shape.dim[0].dim_value  # any number of images
+
+
+def test_int8_takes_pixels_as_they_are_and_gives_uint8(onnx_int8):
+    assert onnx_int8.input == TensorSpec(
+        name="pixels", shape=(None, 48, 48, 1), dtype="uint8", scale=1 / 128, zero_point=128
+    )
+    (output,) = onnx_int8.outputs
+    assert (output.name, output.shape, output.dtype) == ("logits", (None, 7), "uint8")
+    (answers,) = run_onnx(onnx_int8.model, pixels=IMAGES[:3])
+    assert (answers.dtype, answers.shape) == (np.uint8, (3, 7))
+
+
+def test_activations_are_uint8_and_weights_int8(graph):
+    """What ONNX Runtime computes to the same bytes on x86-64 and aarch64."""
+    from onnx import numpy_helper
+
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    activations, weights = [], []
+    for node in graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        zero_point = constants[node.input[2]]
+        (weights if node.input[0] in constants else activations).append((node, zero_point))
+    assert len(activations) > 10
+    assert {zero_point.dtype.name for _, zero_point in activations} == {"uint8"}
+    assert {zero_point.ndim for _, zero_point in activations} == {0}
+    assert {constants[node.input[0]].dtype.name for node, _ in weights} == {"int8", "int32"}
+
+    kernels = [(node, zero) for node, zero in weights if constants[node.input[0]].ndim == 4]
+    assert len(kernels) == 5
+    for node, zero_point in kernels:
+        kernel, scale = constants[node.input[0]], constants[node.input[1]]
+        assert kernel.dtype == np.int8
+        assert scale.shape == (kernel.shape[0],)  # of each channel its own
+        assert not zero_point.any()  # symmetric
+
+
+def test_int8_answers_almost_as_float(onnx_int8, model):
+    expected = model.predict(coded(IMAGES), verbose=0)
+    (stored,) = run_onnx(onnx_int8.model, pixels=IMAGES)
+    output = onnx_int8.outputs[0]
+    answers = (stored.astype(np.float64) - output.zero_point) * output.scale
+    error = np.abs(answers - expected)
+    assert error.mean() < 0.02 * np.ptp(expected)
+    assert error.max() < 0.1 * np.ptp(expected)
+    assert (answers.argmax(1) == expected.argmax(1)).mean() >= 0.9
+
+
+def test_a_batch_answers_as_its_images(onnx_int8):
+    (together,) = run_onnx(onnx_int8.model, pixels=IMAGES[:8])
+    alone = [run_onnx(onnx_int8.model, pixels=image[np.newaxis])[0] for image in IMAGES[:8]]
+    assert together.tobytes() == np.concatenate(alone).tobytes()

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from convert.support import calibration_images, coded, run_openvino
+
+pytestmark = pytest.mark.host
+
+IMAGES = calibration_images(40, seed=1)
+
+
+def test_float32_answers_as_keras(openvino_files, model):
+    expected = model.predict(coded(IMAGES), verbose=0)
+    (answers,) = run_openvino(*openvino_files.float32, coded(IMAGES))
+    np.testing.assert_allclose(answers, expected, atol=1e-4)
+
+
+def test_float32_weights_are_stored_whole(openvino_files):
+    kinds = {layer.get("element_type") for layer in ElementTree.fromstring(openvino_files.float32[0]).iter("data")}
+    assert "f32" in kinds
+    assert "f16" not in kinds
+
+
+def test_int8_has_its_convolutions_quantized(openvino_files):
+    xml, weights = openvino_files.int8
+    root = ElementTree.fromstring(xml)
+    kinds = [layer.get("type") for layer in root.iter("layer")]
+    convolutions = kinds.count("Convolution") + kinds.count("GroupConvolution")
+    assert convolutions == 5
+    constants = [data for data in root.iter("data") if data.get("element_type") == "i8"]
+    assert len(constants) == convolutions
+    assert kinds.count("FakeQuantize") >= convolutions
+    assert len(weights) < 0.6 * len(openvino_files.float32[1])
+
+
+def test_int8_takes_and_gives_float(openvino_files):
+    (answers,) = run_openvino(*openvino_files.int8, coded(IMAGES[:2]))
+    assert (answers.dtype, answers.shape) == (np.float32, (2, 7))
+
+
+def test_int8_answers_almost_as_float(openvino_files, model):
+    expected = model.predict(coded(IMAGES), verbose=0)
+    (answers,) = run_openvino(*openvino_files.int8, coded(IMAGES))
+    error = np.abs(answers - expected)
+    assert 0 < error.mean() < 0.02 * np.ptp(expected)
+    assert error.max() < 0.1 * np.ptp(expected)
+    assert (answers.argmax(1) == expected.argmax(1)).mean() >= 0.9
+
+
+def test_the_calibration_goes_unreported(model, onnx_float32, calibration, capfd):
+    """NNCF's progress bar and notes stay off standard output, which belongs to results."""
+    from fer_edge_convert.openvino import to_openvino_int8
+
+    to_openvino_int8(onnx_float32, calibration[:4])
+    assert capfd.readouterr().out == ""
