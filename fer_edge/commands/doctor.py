@@ -11,7 +11,7 @@ from typing import Any
 from fer_edge.command import Command
 from fer_edge.errors import FerEdgeError, IntegrityError, MissingExtraError
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "examine"]
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:

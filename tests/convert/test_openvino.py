@@ -17,6 +17,13 @@ def test_float32_answers_as_keras(openvino_files, model):
     np.testing.assert_allclose(answers, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_shapes_of_constants_are_not_computed_on_the_device(openvino_files, precision):
+    xml, _ = getattr(openvino_files, precision)
+    kinds = {layer.get("type") for layer in ElementTree.fromstring(xml).iter("layer")}
+    assert not kinds & {"ShapeOf", "Broadcast", "VariadicSplit", "Range"}
+
+
 def test_float32_weights_are_stored_whole(openvino_files):
     kinds = {layer.get("element_type") for layer in ElementTree.fromstring(openvino_files.float32[0]).iter("data")}
     assert "f32" in kinds
@@ -29,8 +36,12 @@ def test_int8_has_its_convolutions_quantized(openvino_files):
     kinds = [layer.get("type") for layer in root.iter("layer")]
     convolutions = kinds.count("Convolution") + kinds.count("GroupConvolution")
     assert convolutions == 5
-    constants = [data for data in root.iter("data") if data.get("element_type") == "i8"]
-    assert len(constants) == convolutions
+    constants = [data.get("shape") for data in root.iter("data") if data.get("element_type") == "i8"]
+    # Stem, shortcut, the two parts of the separable convolution, class maps.
+    kernels = ["8, 1, 3, 3", "16, 8, 1, 1", "8, 1, 1, 3, 3", "16, 8, 1, 1", "7, 16, 3, 3"]
+    assert sorted(constants) == sorted(kernels)
+    scales = {data.get("shape") for data in root.iter("data") if data.get("element_type") == "f32"}
+    assert scales >= {"8, 1, 1, 1", "16, 1, 1, 1", "8, 1, 1, 1, 1", "7, 1, 1, 1"}  # for each channel its own
     assert kinds.count("FakeQuantize") >= convolutions
     assert len(weights) < 0.6 * len(openvino_files.float32[1])
 

@@ -93,5 +93,5 @@ def test_a_bundle_without_what_a_classifier_needs(tmp_path, missing):
         content["stages"]["classifier"]["crop_margin"] = None
     else:
         content["stages"]["classifier"]["variants"][0]["inputs"][0]["shape"] = [None, None, None, 1]
-    with pytest.raises(IntegrityError, match="must state a fixed input size and a crop_margin$"):
+    with pytest.raises(IntegrityError, match=r"must state a fixed input size and a crop_margin$"):
         make_classifier(tmp_path / "bundle", content)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import types
@@ -176,8 +177,13 @@ def test_a_reader_that_has_gone(tmp_path, words):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake\nVersion: 1\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[fer_edge.commands]\nfake = fake_command:COMMAND\n", encoding="utf-8")
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fer_edge.cli import main; sys.exit(main())"
+    # Unbuffered, argparse would meet the broken pipe itself and swallow it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", code, str(tmp_path), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
     ) as process:
         process.stdout.close()
         err = process.stderr.read()

@@ -86,7 +86,7 @@ def test_what_cannot_be_written(tmp_path, name, reason):
 
 def test_a_folder_is_not_replaced_by_a_file(tmp_path):
     (tmp_path / "result").mkdir()
-    with pytest.raises(OutputError, match="cannot write .*result: Is a directory"):
+    with pytest.raises(OutputError, match=r"cannot write .*result: Is a directory"):
         write_bytes(tmp_path / "result", b"data")
     assert names(tmp_path) == ["result"]
 

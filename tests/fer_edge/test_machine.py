@@ -10,7 +10,7 @@ from fer_edge import machine
 
 CPU_INFO = {
     "x86-64": "processor\t: 0\nmodel name\t: Example CPU @ 2 GHz\n\nprocessor\t: 1\nmodel name\t: Another\n",
-    "Raspberry Pi": "processor\t: 0\nBogoMIPS\t: 108.00\nCPU part\t: 0xd08\n\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n",
+    "Raspberry Pi": "processor\t: 0\nCPU part\t: 0xd08\n\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n",
     "old ARM board": "Processor\t: ARMv7\nHardware\t: BCM2835\n",
     "unknown": "processor\t: 0\n",
 }

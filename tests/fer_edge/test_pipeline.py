@@ -124,7 +124,11 @@ def test_no_engine_is_installed(default_bundle):
     ("options", "kind", "message"),
     [
         ({"engine": "litrt"}, UsageError, "no engine is named 'litrt'; did you mean litert?"),
-        ({"engine": "litert", "precision": "int4"}, MissingExtraError, "the bundle's classifier has no variant for litert"),
+        (
+            {"engine": "litert", "precision": "int4"},
+            MissingExtraError,
+            "the bundle's classifier has no variant for litert",
+        ),
         ({"threads": 0}, UsageError, "threads: expected 1 or more, found 0"),
         ({"min_face_px": 5}, UsageError, "min_face_px: expected 12 or more (P-Net's field), found 5"),
     ],
@@ -152,9 +156,7 @@ def test_a_bundle_of_a_classifier_alone(tmp_path):
     folder = write_bundle(tmp_path / "bundle")
     with pytest.raises(IntegrityError) as raised:
         EmotionPipeline(folder)
-    assert str(raised.value) == (
-        f"{folder}: a pipeline needs the stages pnet, rnet, onet; the bundle has none"
-    )
+    assert str(raised.value) == (f"{folder}: a pipeline needs the stages pnet, rnet, onet; the bundle has none")
 
 
 def test_a_bundle_in_which_no_engine_has_every_stage(default_bundle, tmp_path):
@@ -162,7 +164,7 @@ def test_a_bundle_in_which_no_engine_has_every_stage(default_bundle, tmp_path):
     for stage, engine in zip(content["stages"].values(), ("litert", "onnx", "openvino", "litert"), strict=True):
         stage["variants"] = [variant for variant in stage["variants"] if variant["engine"] == engine]
     (tmp_path / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(IntegrityError, match="no engine has a variant of every stage; make the bundle again$"):
+    with pytest.raises(IntegrityError, match=r"no engine has a variant of every stage; make the bundle again$"):
         EmotionPipeline(tmp_path)
-    with pytest.raises(MissingExtraError, match="^the bundle's classifier has no variant for onnx; it has litert "):
+    with pytest.raises(MissingExtraError, match=r"^the bundle's classifier has no variant for onnx; it has litert "):
         EmotionPipeline(shutil.copytree(tmp_path, tmp_path / "again"), engine="onnx")

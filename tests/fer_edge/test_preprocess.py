@@ -99,7 +99,9 @@ def test_resized_byte_for_byte(source, target, channels):
     np.testing.assert_array_equal(found, resized(image, target))
 
 
-@pytest.mark.parametrize(("source", "target"), [((31, 13), (24, 24)), ((7, 5), (48, 48)), ((90, 47), (48, 24))], ids=str)
+@pytest.mark.parametrize(
+    ("source", "target"), [((31, 13), (24, 24)), ((7, 5), (48, 48)), ((90, 47), (48, 24))], ids=str
+)
 def test_one_step_is_the_real_bilinear_value_but_for_rounding(source, target):
     # Weights are rounded to 1/256 on each axis, which moves a value by at most 255/512 an axis, and rounding by 0.5.
     image = pixels(source[1], source[0])
@@ -171,11 +173,20 @@ def test_memory_order_does_not_matter():
         ([[1]], "image: expected a numpy array of uint8, found list"),
         (None, "image: expected a numpy array of uint8, found NoneType"),
         (np.zeros((4, 4)), "image: expected a numpy array of uint8, found float64"),
-        (np.zeros((4, 4, 2), np.uint8), "image: expected (h, w), (h, w, 1) or (h, w, 3) and not empty, found (4, 4, 2)"),
-        (np.zeros((4, 4, 4), np.uint8), "image: expected (h, w), (h, w, 1) or (h, w, 3) and not empty, found (4, 4, 4)"),
+        (
+            np.zeros((4, 4, 2), np.uint8),
+            "image: expected (h, w), (h, w, 1) or (h, w, 3) and not empty, found (4, 4, 2)",
+        ),
+        (
+            np.zeros((4, 4, 4), np.uint8),
+            "image: expected (h, w), (h, w, 1) or (h, w, 3) and not empty, found (4, 4, 4)",
+        ),
         (np.zeros(4, np.uint8), "image: expected (h, w), (h, w, 1) or (h, w, 3) and not empty, found (4,)"),
         (np.zeros((0, 4), np.uint8), "image: expected (h, w), (h, w, 1) or (h, w, 3) and not empty, found (0, 4)"),
-        (np.zeros((4, 0, 3), np.uint8), "image: expected (h, w), (h, w, 1) or (h, w, 3) and not empty, found (4, 0, 3)"),
+        (
+            np.zeros((4, 0, 3), np.uint8),
+            "image: expected (h, w), (h, w, 1) or (h, w, 3) and not empty, found (4, 0, 3)",
+        ),
     ],
     ids=["list", "None", "float", "two channels", "four channels", "one axis", "no rows", "no columns"],
 )
@@ -216,7 +227,9 @@ CODINGS = [
         PixelCoding(mean=128.0, std=128.0, dtype="uint8", scale=1 / 128, zero_point=128), lambda p: p, id="uint8 itself"
     ),
     pytest.param(
-        PixelCoding(mean=128.0, std=128.0, dtype="int8", scale=1 / 128, zero_point=0), lambda p: p - 128, id="int8 - 128"
+        PixelCoding(mean=128.0, std=128.0, dtype="int8", scale=1 / 128, zero_point=0),
+        lambda p: p - 128,
+        id="int8 - 128",
     ),
     pytest.param(  # real values 0..2, of which int8 holds 0..1.275 from zero point -128
         PixelCoding(mean=0.0, std=127.5, dtype="int8", scale=0.005, zero_point=-128),

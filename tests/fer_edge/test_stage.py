@@ -170,7 +170,9 @@ def test_a_model_that_is_not_what_the_manifest_states(bundle, spec, found):
     with pytest.raises(IntegrityError) as raised:
         Stage(bundle, "classifier", engine).run(images(1))
     message = str(raised.value)
-    assert message.startswith("classifier_float32.fake: the manifest states pixels -> [('logits', 'float32')], the model")
+    assert message.startswith(
+        "classifier_float32.fake: the manifest states pixels -> [('logits', 'float32')], the model"
+    )
     assert message.endswith("; make the bundle again")
     assert found in message
 
@@ -208,7 +210,9 @@ def test_pixels_of_the_wrong_shape(bundle):
     stage = Stage(bundle, "classifier", engine)
     assert stage.input_size_wh == (4, 6)
     stage.run(images(1))
-    with pytest.raises(EngineError, match=r"^input pixels: expected float32 \(1, 6, 4, 1\), found float32 \(1, 5, 4, 1\)$"):
+    with pytest.raises(
+        EngineError, match=r"^input pixels: expected float32 \(1, 6, 4, 1\), found float32 \(1, 5, 4, 1\)$"
+    ):
         engine.sessions[0].run(np.zeros((1, 5, 4, 1), np.float32))
 
 
@@ -236,5 +240,5 @@ def test_variants_are_chosen_by_engine_then_precision(tmp_path):
     assert str(raised.value) == (
         "the bundle's classifier has no variant for other float32; it has other int8, fake int8, fake float32"
     )
-    with pytest.raises(MissingExtraError, match="^the bundle's classifier has no variant for third; it has other int8"):
+    with pytest.raises(MissingExtraError, match=r"^the bundle's classifier has no variant for third; it has "):
         choose_variant(spec, "third")

@@ -15,7 +15,6 @@ from fer_edge.errors import InputError
 from fer_edge.images import read_image
 from fer_edge.stage import Stage
 
-
 # Where the author of this test sees the face of the demo photo, from the hairline to the chin.
 FACE_XYXY = (177, 65, 272, 180)
 

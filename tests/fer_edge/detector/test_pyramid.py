@@ -1,4 +1,4 @@
-"""The canvas of the pyramid: its scales, its layout, what it draws, and that P-Net cannot tell it from single levels."""
+"""The canvas of the pyramid: its scales, its layout, what it draws, and that P-Net sees each level as if alone."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
 """The engines give the same answers on the same bundle, as far as their arithmetic can be the same.
 
-Measured on x86-64 with faces cut from the demo photo and with noise: float32 classifier logits differ by up to 4e-6 between
-engines, MTCNN's by up to 1e-5. The int8 classifier of ONNX Runtime and LiteRT (which hold the same integers, rounded
-differently in places) differ by up to 0.011 in a probability on noise and 0.0002 on the faces; LiteRT's fast and
-reference kernels by 0.026 and 0.015. OpenVINO's int8 file is quantized by NNCF with ranges of its own: 0.20 and 0.09.
+Measured on x86-64 (AVX-512 VNNI) with crops of the demo photo's face and with noise, largest differences:
+
+- float32: logits of the classifier 2e-6, of MTCNN's networks 1e-5;
+- int8, a probability on faces and on noise: LiteRT and ONNX Runtime, whose files hold the same integers, 0.0006 and
+  0.005; LiteRT's fast and reference kernels 0.02 and 0.04; OpenVINO, whose file NNCF quantized with ranges of its own,
+  0.10 and 0.36 from the others.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def test_float_networks(answers, a, b, stage, outputs):
         pytest.param(("litert", False), ("onnx", False), 0.01, 0.05, id="litert and onnx"),
         pytest.param(("litert", True), ("onnx", False), 0.05, 0.10, id="litert's reference kernels and onnx"),
         pytest.param(("litert", True), ("litert", False), 0.05, 0.10, id="litert's reference and fast kernels"),
-        pytest.param(("openvino", False), ("onnx", False), 0.20, 0.40, id="openvino and onnx"),
+        pytest.param(("openvino", False), ("onnx", False), 0.20, 0.50, id="openvino and onnx"),
     ],
 )
 def test_quantized_classifiers(answers, a, b, on_faces, on_noise):
@@ -101,7 +103,7 @@ def test_quantized_classifiers(answers, a, b, on_faces, on_noise):
     ("engine", "tolerance"), [("litert", 0.05), ("onnx", 0.05), ("openvino", 0.20)], ids=lambda value: str(value)
 )
 def test_quantizing_moves_the_answer_a_little(answers, engine, tolerance):
-    # Measured on the faces: litert and onnx 0.009, openvino 0.09.
+    # Measured on the faces: litert and onnx 0.015, openvino 0.09.
     (quantized, _), (real, _) = answers("classifier", engine, "int8"), answers("classifier", engine, "float32")
     difference = largest_difference(softmax(quantized[0]), softmax(real[0]))
     assert 0 < difference <= tolerance

@@ -1,0 +1,415 @@
+"""The manifest's reader: what it takes, and the exact line for each thing it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import pytest
+from runtime_support import manifest_json, tensor_json
+
+from fer_edge.bundle import FileEntry, Manifest
+from fer_edge.engines import TensorSpec
+from fer_edge.errors import IntegrityError
+from fer_edge.preprocess import PixelCoding
+
+
+def test_every_field_is_read():
+    manifest = Manifest.from_json(json.dumps(manifest_json()))
+    assert (manifest.name, manifest.version, manifest.licence) == ("small", "1", "Apache-2.0")
+    assert manifest.labels == ("angry", "happy", "neutral")
+    assert manifest.provenance == {"seed": 7}
+    assert manifest.calibration == {}
+    assert manifest.attribution == ("nobody's work is inside",)
+    assert list(manifest.stages) == ["classifier"]
+    stage = manifest.stages["classifier"]
+    assert (stage.name, stage.colour, stage.layout) == ("classifier", "gray", "NHWC")
+    assert (stage.pixel_mean, stage.pixel_std, stage.crop_margin) == (128.0, 128.0, 0.1)
+    (variant,) = stage.variants
+    assert (variant.engine, variant.precision, variant.tested_with) == ("fake", "float32", "fake 0")
+    assert variant.model == FileEntry(file="classifier_float32.fake", bytes=35, sha256=variant.model.sha256)
+    assert variant.weights is None
+    assert variant.files() == (variant.model,)
+    assert variant.inputs == (TensorSpec(name="pixels", shape=(None, 6, 4, 1), dtype="float32"),)
+    assert variant.outputs == (TensorSpec(name="logits", shape=(None, 3), dtype="float32"),)
+    assert stage.coding(variant) == PixelCoding(mean=128.0, std=128.0)
+
+
+def test_the_text_of_a_manifest_read_is_the_text_it_was_read_from(default_bundle):
+    text = (default_bundle.path / "manifest.json").read_text(encoding="utf-8")
+    assert Manifest.from_json(text).to_json() == text
+    again = Manifest.from_json(Manifest.from_json(json.dumps(json.loads(text))).to_json())
+    assert again == default_bundle.manifest
+
+
+def test_text_that_is_not_ascii_survives():
+    content = manifest_json()
+    content["attribution"] = ["Gerät «Ünï» 表情 🙂"]
+    text = Manifest.from_json(json.dumps(content)).to_json()
+    assert "Gerät «Ünï» 表情 🙂" in text
+    assert text.endswith("}\n")
+    assert Manifest.from_json(text).attribution == ("Gerät «Ünï» 表情 🙂",)
+
+
+def test_whole_numbers_are_taken_where_real_ones_are_meant():
+    content = manifest_json()
+    content["stages"]["classifier"].update(pixel_mean=0, pixel_std=255, crop_margin=0)
+    stage = Manifest.from_json(json.dumps(content)).stages["classifier"]
+    assert (stage.pixel_mean, stage.pixel_std, stage.crop_margin) == (0.0, 255.0, 0.0)
+    assert isinstance(stage.pixel_std, float)
+
+
+def test_a_manifest_cannot_be_changed():
+    manifest = Manifest.from_json(json.dumps(manifest_json()))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        manifest.name = "other"
+
+
+ROOT = "manifest.json"
+STAGES = "manifest.json, stages"
+STAGE = "manifest.json, stages, classifier"
+VARIANT = "manifest.json, stages, classifier, variants[0]"
+FLOAT = "manifest.json, stages, classifier, fake float32"
+KNOWN = "known: attribution, calibration, labels, licence, name, provenance, schema, stages, version"
+ABSENT = object()
+
+# Where in the manifest, what is put there (ABSENT takes the key out), and the message.
+REFUSED = {
+    "no schema": (("schema",), ABSENT, f"{ROOT}: the key 'schema' is missing"),
+    "another schema": (
+        ("schema",), "fer-edge/bundle/2", f"{ROOT}: expected the schema fer-edge/bundle/1, found 'fer-edge/bundle/2'"
+    ),
+    "a schema that is a number": (("schema",), 1, f"{ROOT}, schema: expected str, found int"),
+    "no name": (("name",), ABSENT, f"{ROOT}: the key 'name' is missing"),
+    "null": (("version",), None, f"{ROOT}, version: expected str, found NoneType"),
+    "a near key": (("licences",), "x", f"{ROOT}: unknown key 'licences'; did you mean licence?"),
+    "a key far from all": (
+        ("zzz",),
+        1,
+        f"{ROOT}: unknown key 'zzz'; {KNOWN}",
+    ),
+    "a long key": (
+        ("z" * 1000,),
+        1,
+        f"{ROOT}: unknown key '{'z' * 60}'; {KNOWN}",
+    ),
+    "control characters": (
+        ("name",), "small\x1b[2J", f"{ROOT}: name: expected text without control characters, found 'small\\x1b[2J'"
+    ),
+    "two lines": (
+        ("licence",), "MIT\nfer-edge: all is well",
+        f"{ROOT}: licence: expected text without control characters, found 'MIT\\nfer-edge: all is well'",
+    ),
+    "half a character": (
+        ("name",), "\ud800", f"{ROOT}: name: expected text without control characters, found '\\ud800'"
+    ),
+    "a label with control characters": (
+        ("labels", 1), "hap\x00py", f"{ROOT}: labels: expected text without control characters, found 'hap\\x00py'"
+    ),
+    "labels as text": (("labels",), "angry", f"{ROOT}, labels: expected list, found str"),
+    "a label that is a number": (
+        ("labels", 0), 3, f"{ROOT}, labels: expected a list of str, found int in it"
+    ),
+    "no labels": (("labels",), [], f"{ROOT}, labels: expected the classifier's classes, found none"),
+    "a label too few": (
+        ("labels",), ["angry", "happy"], f"{FLOAT}, outputs: expected lengths of the last axes [2], found [3]"
+    ),
+    "attribution as text": (("attribution",), "me", f"{ROOT}, attribution: expected list, found str"),
+    "provenance as list": (("provenance",), [], f"{ROOT}, provenance: expected dict, found list"),
+    "stages as list": (("stages",), [], f"{STAGES}: expected an object, found list"),
+    "no stages": (
+        ("stages",), {}, f"{STAGES}: expected at least one of pnet, rnet, onet, classifier, found none"
+    ),
+    "a near stage": (
+        ("stages", "clasifier"), {}, f"{STAGES}: unknown key 'clasifier'; did you mean classifier?"
+    ),
+    "a stage that is null": (("stages", "classifier"), None, f"{STAGE}: expected an object, found NoneType"),
+    "another colour": (
+        ("stages", "classifier", "colour"), "rgb", f"{STAGE}: colour: expected one of gray, bgr, found 'rgb'"
+    ),
+    "channels that are not the colour's": (
+        ("stages", "classifier", "colour"), "bgr", f"{FLOAT}, inputs: expected 3 channels (bgr), found 1"
+    ),
+    "another layout": (
+        ("stages", "classifier", "layout"), "NCHW", f"{STAGE}: layout: expected NHWC, found 'NCHW'"
+    ),
+    "a number as text": (
+        ("stages", "classifier", "pixel_mean"), "128", f"{STAGE}, pixel_mean: expected float, found str"
+    ),
+    "a boolean as number": (
+        ("stages", "classifier", "pixel_mean"), True, f"{STAGE}, pixel_mean: expected float, found bool"
+    ),
+    "std 0": (
+        ("stages", "classifier", "pixel_std"),
+        0,
+        f"{STAGE}: variant fake float32: std: expected a positive number, found 0.0",
+    ),
+    "a number too large": (
+        ("stages", "classifier", "pixel_mean"), 10**400, f"{STAGE}: pixel_mean: expected a smaller number"
+    ),
+    "a crop of nothing": (
+        ("stages", "classifier", "crop_margin"), -1, f"{STAGE}: crop_margin: expected -0.9 to 9, found -1"
+    ),
+    "a crop of everything": (
+        ("stages", "classifier", "crop_margin"), 1e9, f"{STAGE}: crop_margin: expected -0.9 to 9, found 1e+09"
+    ),
+    "no variants": (("stages", "classifier", "variants"), [], f"{STAGE}: variants: expected at least one, found none"),
+    "variants as object": (("stages", "classifier", "variants"), {}, f"{STAGE}, variants: expected list, found dict"),
+    "a near key of a variant": (
+        ("stages", "classifier", "variants", 0, "weight"),
+        None,
+        f"{VARIANT}: unknown key 'weight'; did you mean weights?",
+    ),
+    "a variant without its engine": (
+        ("stages", "classifier", "variants", 0, "engine"), ABSENT, f"{VARIANT}: the key 'engine' is missing"
+    ),
+    "weights as text": (
+        ("stages", "classifier", "variants", 0, "weights"), "x.bin", f"{VARIANT}, weights: expected dict, found str"
+    ),
+    "no inputs": (
+        ("stages", "classifier", "variants", 0, "inputs"), [], f"{VARIANT}: inputs: expected one tensor of four axes"
+    ),
+    "two inputs": (
+        ("stages", "classifier", "variants", 0, "inputs"),
+        [tensor_json("a", [None, 6, 4, 1]), tensor_json("b", [None, 6, 4, 1])],
+        f"{VARIANT}: inputs: expected one tensor of four axes",
+    ),
+    "three axes": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "shape"),
+        [6, 4, 1],
+        f"{VARIANT}: inputs: expected one tensor of four axes",
+    ),
+    "no outputs": (
+        ("stages", "classifier", "variants", 0, "outputs"),
+        [],
+        f"{VARIANT}: outputs: expected at least one tensor, found none",
+    ),
+    "an output without axes": (
+        ("stages", "classifier", "variants", 0, "outputs", 0, "shape"),
+        [],
+        f"{FLOAT}, outputs: expected lengths of the last axes [3], found [None]",
+    ),
+    "an output of any length": (
+        ("stages", "classifier", "variants", 0, "outputs", 0, "shape"),
+        [None, None],
+        f"{FLOAT}, outputs: expected lengths of the last axes [3], found [None]",
+    ),
+    "two outputs": (
+        ("stages", "classifier", "variants", 0, "outputs"),
+        [tensor_json("a", [None, 3]), tensor_json("b", [None, 3])],
+        f"{FLOAT}, outputs: expected lengths of the last axes [3], found [3, 3]",
+    ),
+    "a length of 0": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "shape"),
+        [None, 0, 4, 1],
+        f"{VARIANT}, inputs[0]: shape: expected positive lengths or null, found 0",
+    ),
+    "a negative length": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "shape"),
+        [-1, 6, 4, 1],
+        f"{VARIANT}, inputs[0]: shape: expected positive lengths or null, found -1",
+    ),
+    "a length that is true": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "shape"),
+        [True, 6, 4, 1],
+        f"{VARIANT}, inputs[0]: shape: expected positive lengths or null, found True",
+    ),
+    "a length with a fraction": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "shape"),
+        [None, 6.5, 4, 1],
+        f"{VARIANT}, inputs[0]: shape: expected positive lengths or null, found 6.5",
+    ),
+    "an input of another type": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "dtype"),
+        "float64",
+        f"{STAGE}: variant fake float32: dtype: expected one of float32, uint8, int8, found 'float64'",
+    ),
+    "a quantized input without scale": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "dtype"),
+        "uint8",
+        f"{STAGE}: variant fake float32: scale and zero_point go with a quantized dtype and only with one; "
+        "dtype is uint8",
+    ),
+    "a scale alone": (
+        ("stages", "classifier", "variants", 0, "outputs", 0, "scale"),
+        0.5,
+        f"{VARIANT}, outputs[0]: scale and zero_point: expected both or neither",
+    ),
+    "a scale of 0": (
+        ("stages", "classifier", "variants", 0, "outputs", 0),
+        tensor_json("logits", [None, 3], "int8", 0.0, 0),
+        f"{VARIANT}, outputs[0]: scale: expected a positive number, found 0",
+    ),
+    "a zero point out of range": (
+        ("stages", "classifier", "variants", 0, "outputs", 0),
+        tensor_json("logits", [None, 3], "int8", 0.5, 10**9),
+        f"{VARIANT}, outputs[0]: zero_point: expected -32768 to 32767, found 1000000000",
+    ),
+    "a zero point with a fraction": (
+        ("stages", "classifier", "variants", 0, "outputs", 0),
+        tensor_json("logits", [None, 3], "int8", 0.5, 0.5),
+        f"{VARIANT}, outputs[0], zero_point: expected int, found float",
+    ),
+    "negative bytes": (
+        ("stages", "classifier", "variants", 0, "model", "bytes"),
+        -1,
+        f"{VARIANT}, model: bytes: expected 1 to 268435456, found -1",
+    ),
+    "no bytes": (
+        ("stages", "classifier", "variants", 0, "model", "bytes"),
+        0,
+        f"{VARIANT}, model: bytes: expected 1 to 268435456, found 0",
+    ),
+    "too many bytes": (
+        ("stages", "classifier", "variants", 0, "model", "bytes"),
+        268435457,
+        f"{VARIANT}, model: bytes: expected 1 to 268435456, found 268435457",
+    ),
+    "bytes that are true": (
+        ("stages", "classifier", "variants", 0, "model", "bytes"),
+        True,
+        f"{VARIANT}, model, bytes: expected int, found bool",
+    ),
+    "bytes with a fraction": (
+        ("stages", "classifier", "variants", 0, "model", "bytes"),
+        35.0,
+        f"{VARIANT}, model, bytes: expected int, found float",
+    ),
+    "a short digest": (
+        ("stages", "classifier", "variants", 0, "model", "sha256"),
+        "ab" * 31,
+        f"{VARIANT}, model: sha256: expected 64 lower-case hexadecimal digits",
+    ),
+    "a digest in capitals": (
+        ("stages", "classifier", "variants", 0, "model", "sha256"),
+        "AB" * 32,
+        f"{VARIANT}, model: sha256: expected 64 lower-case hexadecimal digits",
+    ),
+    "an unknown key of a file": (
+        ("stages", "classifier", "variants", 0, "model", "sha265"),
+        "x",
+        f"{VARIANT}, model: unknown key 'sha265'; did you mean sha256?",
+    ),
+}  # fmt: skip
+
+NAMES = {
+    "a folder above": "../x",
+    "an absolute path": "/etc/passwd",
+    "a folder": "models/x.onnx",
+    "a folder of another system": "models\\x.onnx",
+    "a drive": "c:x.onnx",
+    "this folder": ".",
+    "the folder above": "..",
+    "hidden": ".x.onnx",
+    "an option": "-x.onnx",
+    "nothing": "",
+    "a space": "x y.onnx",
+    "not ascii": "modèle.onnx",
+    "too long": "x" * 101,
+}
+
+
+def changed(content, path, value):
+    *parents, key = path
+    place = content
+    for step in parents:
+        place = place[step]
+    if value is ABSENT:
+        del place[key]
+    else:
+        place[key] = value
+    return content
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(case):
+    path, value, message = REFUSED[case]
+    text = json.dumps(changed(manifest_json(), path, value))
+    with pytest.raises(IntegrityError) as raised:
+        Manifest.from_json(text)
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_files_name_is_a_plain_name(case):
+    path = ("stages", "classifier", "variants", 0, "model", "file")
+    text = json.dumps(changed(manifest_json(), path, NAMES[case]))
+    with pytest.raises(IntegrityError) as raised:
+        Manifest.from_json(text)
+    assert str(raised.value) == (
+        f"{VARIANT}, model: file: expected a plain name without folders, found {NAMES[case][:60]!r}"
+    )
+
+
+@pytest.mark.parametrize("name", ["x\n", "x\x00"], ids=["line end", "zero"])
+def test_a_files_name_has_no_control_characters(name):
+    text = json.dumps(changed(manifest_json(), ("stages", "classifier", "variants", 0, "model", "file"), name))
+    with pytest.raises(IntegrityError, match="model: file: expected text without control characters, found"):
+        Manifest.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("", "Expecting value", id="empty"),
+        pytest.param("{", "Expecting property name", id="cut short"),
+        pytest.param("{'a': 1}", "Expecting property name", id="single quotes"),
+        pytest.param('{"a": 1} {}', "Extra data", id="two objects"),
+        pytest.param('{"a": NaN}', "NaN is no number", id="NaN"),
+        pytest.param('{"a": -Infinity}', "-Infinity is no number", id="infinity"),
+        pytest.param('{"schema": "a", "b": {"c": 1, "c": 2}}', "the key 'c' is there twice", id="a key twice"),
+    ],
+)
+def test_what_is_no_json(text, reason):
+    with pytest.raises(IntegrityError, match=rf"^manifest\.json is no JSON \({re.escape(reason)}.*\); make the bundle"):
+        Manifest.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "null", '"text"'])
+def test_what_is_json_but_no_object(text):
+    kind = type(json.loads(text)).__name__
+    with pytest.raises(IntegrityError, match=rf"^manifest\.json: expected an object, found {kind}$"):
+        Manifest.from_json(text)
+
+
+def test_a_number_beyond_the_reals():
+    text = json.dumps(manifest_json()).replace('"pixel_mean": 128.0', '"pixel_mean": 1e999')
+    with pytest.raises(IntegrityError, match=f"^{STAGE}: pixel_mean: expected a smaller number$"):
+        Manifest.from_json(text)
+
+
+@pytest.mark.parametrize(("depth", "taken"), [(30, True), (31, False), (500, False)], ids=str)
+def test_nesting_is_bounded(depth, taken):
+    content = manifest_json()
+    content["provenance"] = {}
+    text = json.dumps(content).replace('"provenance": {}', '"provenance": {"a": ' + "[" * depth + "]" * depth + "}")
+    if taken:
+        Manifest.from_json(text).to_json()
+    else:
+        with pytest.raises(
+            IntegrityError, match=r"^manifest\.json: expected at most 32 levels of nesting, found more$"
+        ):
+            Manifest.from_json(text)
+
+
+def detector_stage(name, widths):
+    stage = manifest_json()["stages"]["classifier"]
+    stage.update(colour="bgr", crop_margin=None)
+    stage["variants"][0]["inputs"] = [tensor_json("pixels", [None, 24, 24, 3])]
+    stage["variants"][0]["outputs"] = [tensor_json(f"out{i}", [None, width]) for i, width in enumerate(widths)]
+    return json.dumps({**manifest_json(), "labels": [], "stages": {name: stage}})
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"), [("pnet", [1, 4]), ("rnet", [1, 4]), ("onet", [1, 4, 10])], ids=["pnet", "rnet", "onet"]
+)
+def test_the_outputs_of_the_detectors_stages(name, widths):
+    assert list(Manifest.from_json(detector_stage(name, widths)).stages) == [name]
+    for wrong in (widths[:-1], [*widths, 1], widths[::-1]):
+        message = (
+            f"manifest.json, stages, {name}, fake float32, outputs: expected lengths of the last axes {widths}, "
+            f"found {wrong}"
+        )
+        with pytest.raises(IntegrityError, match=f"^{re.escape(message)}$"):
+            Manifest.from_json(detector_stage(name, wrong))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import zipfile
+
+import pytest
+
+from fer_edge.bundle import Bundle
+from fer_edge.cli import main
+
+
+def test_inspect_names_every_variant_and_what_was_measured(capsys, default_bundle):
+    assert main(["bundle", "inspect", str(default_bundle.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "labels: angry, disgust, fear, happy, sad, surprise, neutral"
+    described = [line.split()[:3] for line in lines[2:] if "bytes" in line]
+    stages = default_bundle.manifest.stages
+    assert described == [
+        [name, variant.engine, variant.precision] for name, stage in stages.items() for variant in stage.variants
+    ]
+    int8 = next(line for line in lines if line.startswith("classifier  litert    int8"))
+    figures = next(v for v in stages["classifier"].variants if (v.engine, v.precision) == ("litert", "int8")).measured
+    assert f"PublicTest {100 * figures['PublicTest']['top1']:.2f} %" in int8
+    assert "n = 3589" in int8
+
+
+def test_inspect_as_json_is_the_manifest(capsys, default_bundle):
+    assert main(["bundle", "inspect", "--json", str(default_bundle.path)]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((default_bundle.path / "manifest.json").read_text())
+
+
+def test_verify_counts_the_files(capsys, default_bundle):
+    assert main(["bundle", "verify", str(default_bundle.path)]) == 0
+    n_files = sum(path.name != "manifest.json" for path in default_bundle.path.iterdir())
+    assert f": {n_files} files are as the manifest says" in capsys.readouterr().out
+
+
+def test_a_packed_bundle_is_the_same_bundle_and_the_same_bytes_each_time(capsys, tmp_path, default_bundle):
+    first, second = tmp_path / "a.zip", tmp_path / "b.zip"
+    assert main(["bundle", "pack", str(default_bundle.path), "-o", str(first)]) == 0
+    assert main(["bundle", "pack", str(first), "-o", str(second)]) == 0
+    assert first.read_bytes() == second.read_bytes()
+    packed = Bundle.open(first)
+    assert packed.manifest.to_json() == default_bundle.manifest.to_json()
+    assert packed.verify() == default_bundle.verify()
+    with zipfile.ZipFile(first) as archive:
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "word"),
+    [
+        (["verify", "{folder}/nothing"], 1, "no bundle"),
+        (["pack", "-o", "{folder}/there.zip"], 2, "--force"),
+        (["pack", "-o", "{folder}/no/such.zip"], 1, "does not exist"),
+    ],
+    ids=["no bundle", "target exists", "no folder"],
+)
+def test_what_cannot_be_done_leaves_everything_as_it_was(capsys, tmp_path, words, code, word):
+    (tmp_path / "there.zip").write_bytes(b"somebody's")
+    assert main(["bundle", *(text.format(folder=tmp_path) for text in words)]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert word in captured.err
+    assert (tmp_path / "there.zip").read_bytes() == b"somebody's"
+    assert [path.name for path in tmp_path.iterdir()] == ["there.zip"]

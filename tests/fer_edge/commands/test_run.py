@@ -1,0 +1,312 @@
+"""`fer-edge run` from the command line, on pictures, folders and videos, good and bad."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_edge.assets import demo_photo_path
+from fer_edge.cli import main
+from fer_edge.commands import run as run_module
+from fer_edge.frame_record import FRAME_SCHEMA
+
+# Where the face of the demo photo is, after the public MTCNN of tests/fer_edge/reference; rounded to whole pixels.
+DEMO_BOX = (179, 58, 268, 174)
+LABELS = {"angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"}
+
+
+@pytest.fixture(scope="module")
+def demo_bgr():
+    return cv2.imread(str(demo_photo_path()))
+
+
+@pytest.fixture
+def run(capsys, default_bundle):
+    """Function that runs `fer-edge run` in this process and returns exit code, records and standard error."""
+
+    def runner(*words, text=False):
+        code = main(["run", *map(str, words), "--bundle", str(default_bundle.path), "--engine", "onnx"])
+        captured = capsys.readouterr()
+        lines = captured.out.splitlines()
+        return code, lines if text else [json.loads(line) for line in lines], captured.err
+
+    return runner
+
+
+def assert_demo_face(record, scale=1.0):
+    (face,) = record["faces"]
+    assert face["emotion"] == "happy"
+    assert np.allclose(np.array(face["box_xyxy"]) / scale, DEMO_BOX, atol=6)
+    assert set(face["probs"]) == LABELS
+    assert sum(face["probs"].values()) == pytest.approx(1, abs=1e-5)
+    assert max(face["probs"], key=face["probs"].get) == "happy"
+
+
+def test_a_photo_gives_one_record(run):
+    code, records, err = run(demo_photo_path())
+    assert (code, err) == (0, "")
+    (record,) = records
+    assert record["schema"] == FRAME_SCHEMA == "fer-edge/frame/1"
+    assert record["source"] == str(demo_photo_path())
+    assert (record["frame"], record["time_s"], record["size_wh"]) == (0, None, [512, 512])
+    assert_demo_face(record)
+    (face,) = record["faces"]
+    left_eye, right_eye, nose, left_mouth, right_mouth = face["landmarks_xy"]
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+    latency = record["latency_ms"]
+    assert latency["total"] == pytest.approx(latency["decode"] + latency["detect"] + latency["classify"], abs=0.01)
+    assert min(latency.values()) > 0
+
+
+def test_text_for_people(run):
+    code, lines, _ = run(demo_photo_path(), "--text", text=True)
+    assert code == 0
+    assert lines[0] == f"{demo_photo_path()}: 1 face"
+    assert lines[1].startswith("  1: happy ")
+
+
+def gray(bgr, path):
+    cv2.imwrite(str(path), cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY))
+
+
+def rgba(bgr, path):
+    cv2.imwrite(str(path), np.dstack([bgr, np.full(bgr.shape[:2], 200, np.uint8)]))
+
+
+def sixteen_bit(bgr, path):
+    cv2.imwrite(str(path), bgr.astype(np.uint16) * 257)
+
+
+def cmyk(bgr, path):
+    Image.fromarray(bgr[..., ::-1]).convert("CMYK").save(path, quality=95)
+
+
+def exif_rotated(bgr, path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    Image.fromarray(np.rot90(bgr[..., ::-1]).copy()).save(path, exif=exif, quality=95)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (gray, "gray.png"),
+        (rgba, "rgba.png"),
+        (sixteen_bit, "sixteen.png"),
+        (cmyk, "cmyk.jpg"),
+        (exif_rotated, "turned.jpg"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_odd_pictures_work(run, demo_bgr, tmp_path, write, name):
+    write(demo_bgr, tmp_path / name)
+    code, records, err = run(tmp_path / name)
+    assert (code, err) == (0, "")
+    assert_demo_face(records[0])
+
+
+def test_a_photo_without_faces_is_no_error(run, tmp_path):
+    cv2.imwrite(str(tmp_path / "sky.png"), np.full((240, 320, 3), 180, np.uint8))
+    code, records, err = run(tmp_path / "sky.png")
+    assert (code, err) == (0, "")
+    assert records[0]["faces"] == []
+
+
+def absent(folder):
+    return folder / "nobody.jpg", "no such file"
+
+
+def empty(folder):
+    path = folder / "empty.jpg"
+    path.touch()
+    return path, "empty"
+
+
+def text_named_jpg(folder):
+    path = folder / "notes.jpg"
+    path.write_text("not a picture at all\n" * 20)
+    return path, "not a picture"
+
+
+def truncated(folder):
+    path = folder / "cut.jpg"
+    whole = cv2.imencode(".jpg", cv2.imread(str(demo_photo_path())))[1].tobytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    return path, "cut.jpg"
+
+
+def bomb(folder):
+    path = folder / "bomb.png"
+    image = Image.new("1", (20_000, 20_000))
+    image.save(path)
+    assert path.stat().st_size < 200_000
+    return path, "20000"
+
+
+@pytest.mark.parametrize("make", [absent, empty, text_named_jpg, truncated, bomb], ids=lambda make: make.__name__)
+def test_bad_pictures_end_with_one_line_and_1(run, tmp_path, make):
+    path, word = make(tmp_path)
+    code, records, err = run(path)
+    assert (code, records) == (1, [])
+    assert err.startswith("fer-edge: error: ")
+    assert err.count("\n") == 1
+    assert path.name in err
+    assert word in err
+
+
+def test_a_cut_jpeg_never_shows_the_picture_before_it(run, tmp_path, demo_bgr):
+    """The bytes that are missing must not be filled with what was decoded last."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.jpg"), demo_bgr)
+    whole = (folder / "1.jpg").read_bytes()
+    (folder / "2.jpg").write_bytes(whole[: len(whole) // 3])
+    code, records, err = run(folder)
+    assert code == 1
+    assert [record["source"] for record in records] == [str(folder / "1.jpg")]
+    assert "2.jpg" in err
+
+
+def test_a_folder_goes_on_after_a_bad_picture(run, tmp_path, demo_bgr):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(demo_photo_path(), folder / "photo10.png")
+    (folder / "photo2.jpg").write_text("no picture")
+    shutil.copy(demo_photo_path(), folder / "photo1.png")
+    code, records, err = run(folder, "--annotate", tmp_path / "drawn")
+    assert code == 1
+    assert [record["source"].rsplit("/", 1)[1] for record in records] == ["photo1.png", "photo10.png"]
+    assert err.count("fer-edge: error: ") == err.count("\n") == 1
+    assert "photo2.jpg" in err
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["photo1.png", "photo10.png"]
+
+
+def test_an_annotated_photo_differs_where_the_face_is(run, tmp_path, demo_bgr):
+    target = tmp_path / "drawn.png"
+    code, records, _ = run(demo_photo_path(), "--annotate", target)
+    assert code == 0
+    drawn = cv2.imread(str(target))
+    assert drawn.shape == demo_bgr.shape
+    changed = (drawn != demo_bgr).any(axis=2)
+    left, top, right, bottom = (round(value) for value in records[0]["faces"][0]["box_xyxy"])
+    assert changed[top + 20 : bottom - 20, left].all()  # the box's left line
+    assert changed[top + 20 : bottom - 20, right].all()
+    assert not changed[:, :100].any()  # far from the face the photo is as it was
+    assert not list(tmp_path.glob(".*"))
+
+
+def write_video(path, frames, fps=10.0):
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+    assert writer.isOpened()
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+
+
+def test_a_video_gives_a_record_a_frame_and_an_annotated_video(run, tmp_path, demo_bgr):
+    blank = np.full_like(demo_bgr, 128)
+    write_video(tmp_path / "clip.mp4", [demo_bgr, demo_bgr, blank])
+    code, records, err = run(tmp_path / "clip.mp4", "--annotate", tmp_path / "drawn.mp4")
+    assert (code, err) == (0, "")
+    assert [record["frame"] for record in records] == [0, 1, 2]
+    assert [record["time_s"] for record in records] == pytest.approx([0.0, 0.1, 0.2], abs=0.005)
+    assert [len(record["faces"]) for record in records] == [1, 1, 0]
+    capture = cv2.VideoCapture(str(tmp_path / "drawn.mp4"))
+    frames = [capture.read()[1] for _ in range(3)]
+    assert frames[0].shape == demo_bgr.shape
+    assert not capture.read()[0]
+    difference = np.abs(frames[0].astype(int) - demo_bgr).max(axis=2)
+    assert difference[60:170, 175:182].max() > 60  # a green line beside a face
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "word"),
+    [
+        (["--annotate", "{folder}/there.png"], 2, "--force"),
+        (["--annotate", "{folder}/no/such/folder.png"], 1, "does not exist"),
+        (["--annotate", "{folder}/drawn.xyz"], 2, ".jpg"),
+        (["--annotate", "{folder}/drawn"], 2, ".jpg"),
+        (["--min-face", "5"], 2, "min_face_px"),
+        (["--min-face", "nan"], 2, "min_face_px"),
+        (["--threads", "0"], 2, "threads"),
+        (["--engine", "tflit"], 2, "did you mean tflite?"),
+        (["--precision", "int4"], 3, "int4"),
+        (["--bundle", "{folder}/nothing"], 1, "no bundle"),
+    ],
+    ids=lambda value: " ".join(value).replace("{folder}/", "") if isinstance(value, list) else "",
+)
+def test_options_that_cannot_be(capsys, tmp_path, words, code, word, default_bundle):
+    (tmp_path / "there.png").write_bytes(b"somebody's")
+    words = [text.format(folder=tmp_path) for text in words]
+    if "--bundle" not in words:
+        words += ["--bundle", str(default_bundle.path)]
+    assert main(["run", str(demo_photo_path()), *words]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("fer-edge: error: ")
+    assert captured.err.count("\n") == 1
+    assert word in captured.err
+    assert (tmp_path / "there.png").read_bytes() == b"somebody's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["there.png"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(run, tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    code, _, err = run(demo_photo_path(), "--annotate", tmp_path / "drawn.png")
+    assert code == 1
+    assert "no permission" in err
+
+
+def copied(bundle, folder):
+    target = folder / "bundle"
+    shutil.copytree(bundle.path, target)
+    return target
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut by one byte", "removed"])
+def test_a_damaged_bundle_ends_with_4(capsys, tmp_path, default_bundle, damage):
+    path = copied(default_bundle, tmp_path)
+    variants = default_bundle.manifest.stages["onet"].variants
+    entry = next(variant.model for variant in variants if variant.engine == "onnx")
+    file = path / entry.file
+    data = bytearray(file.read_bytes())
+    if damage == "removed":
+        file.unlink()
+    else:
+        data[len(data) // 2] ^= 4
+        file.write_bytes(data[:-1] if damage == "cut by one byte" else data)
+    assert main(["run", str(demo_photo_path()), "--bundle", str(path), "--engine", "onnx"]) == 4
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert entry.file in captured.err
+
+
+def test_ctrl_c_while_frames_come_leaves_no_half_video(run, tmp_path, demo_bgr, monkeypatch, default_bundle):
+    write_video(tmp_path / "clip.mp4", [demo_bgr] * 3)
+    calls = []
+    timed = run_module._timed
+
+    def interrupted(source):
+        for item in timed(source):
+            if calls:
+                raise KeyboardInterrupt
+            calls.append(item)
+            yield item
+
+    monkeypatch.setattr(run_module, "_timed", interrupted)
+    code, records, _ = run(tmp_path / "clip.mp4", "--annotate", tmp_path / "drawn.mp4")
+    assert code == 130
+    assert len(records) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
