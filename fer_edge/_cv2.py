@@ -6,6 +6,8 @@ import os
 from functools import lru_cache
 from typing import Any
 
+from fer_edge.errors import MissingExtraError
+
 __all__ = ["MAX_IMAGE_PIXELS", "import_cv2"]
 
 # The largest common "50 megapixel" phone picture is 8160 x 6144; three bytes each, this limit decodes to 157 MB.
@@ -24,6 +26,10 @@ def import_cv2() -> Any:
     """Return the module cv2; what the user set in OpenCV's environment variables stays as it is."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import cv2
-
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtraError(
+            f"OpenCV cannot be imported ({error}); pip install --force-reinstall opencv-python-headless"
+        ) from error
     return cv2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from fer_edge._cv2 import import_cv2
 from fer_edge.errors import OutputError, UsageError
-from fer_edge.files import ensure_writable_target, write_bytes
+from fer_edge.files import ensure_writable_target, partial_path, put_in_place, write_bytes
 from fer_edge.results import Face, FrameAnalysis
 from fer_edge.sources import Frame, Source
 from fer_edge.stage import Pixels
@@ -130,15 +131,23 @@ class AnnotationWriter:
         self.close(complete=error is None)
 
 
-def open_annotation(target: Path | None, source: Source, *, force: bool) -> AnnotationWriter:
+def open_annotation(target: Path | None, source: Source, *, source_path: Path, force: bool) -> AnnotationWriter:
     """Return a writer that fits a source: a picture for a photo, a folder for a folder, a video for a video.
 
+    Args:
+        target: file or folder to write; None writes nothing.
+        source: what is annotated.
+        source_path: where it is read from; never written to.
+        force: whether to replace `target`, or files in it, where it exists. An empty folder needs no force.
+
     Raises:
-        UsageError: `target` exists without `force`, or its name does not fit the source.
+        UsageError: `target` is the source itself, exists without `force`, or its name does not fit the source.
         OutputError: it cannot be written.
     """
     if target is None:
         return AnnotationWriter()
+    if _is_same(target, source_path):
+        raise UsageError(f"--annotate {target}: expected another place than the source's own; choose another name")
     suffix = target.suffix.lower()
     if source.kind == "photo":
         _check_suffix(target, suffix, _PICTURE_SUFFIXES, "an annotated photo")
@@ -149,6 +158,13 @@ def open_annotation(target: Path | None, source: Source, *, force: bool) -> Anno
     _check_suffix(target, suffix, tuple(_VIDEO_CODECS), "an annotated video")
     ensure_writable_target(target, force=force)
     return _VideoWriter(target, source)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False  # one of them is not there
 
 
 def _check_suffix(target: Path, suffix: str, known: tuple[str, ...], what: str) -> None:
@@ -166,28 +182,44 @@ class _PictureWriter(AnnotationWriter):
 
 class _FolderWriter(AnnotationWriter):
     def __init__(self, target: Path, *, force: bool) -> None:
-        if target.exists() and not target.is_dir():
-            raise UsageError(f"--annotate {target}: expected a folder for annotated photos, found a file")
-        if not target.exists():
-            ensure_writable_target(target, force=force)
-            target.mkdir()
-        elif not os.access(target, os.W_OK | os.X_OK):
+        try:
+            is_empty = not any(target.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            ensure_writable_target(target, force=force, kind="folder")
+            is_empty = True
+        except OSError as error:
+            raise OutputError(f"cannot write into {target}: {error.strerror or error}") from error
+        if not is_empty and not force:
+            raise UsageError(
+                f"--annotate {target}: expected a new or empty folder, found files in it; choose another name or add "
+                "--force to replace those of the same names"
+            )
+        try:
+            target.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        if not os.access(target, os.W_OK | os.X_OK):
             raise OutputError(f"cannot write into {target}: no permission")
-        self._target, self._force = target, force
+        self._target = target
+        self._written: set[Path] = set()
 
     def write(self, frame: Frame, analysis: FrameAnalysis, labels: tuple[str, ...]) -> None:
         name = Path(frame.source)
         # a.png and a.bmp must not become one file, so the old suffix stays in the name.
         target = self._target / (name.name if name.suffix.lower() in _PICTURE_SUFFIXES else f"{name.name}.png")
-        ensure_writable_target(target, force=self._force)
+        if target in self._written:  # of a.gif and a.gif.png
+            raise OutputError(f"cannot write {target} for {frame.source}: another picture has that name; rename one")
         _write_picture(target, draw_faces(frame.image_bgr, analysis.faces, labels))
+        self._written.add(target)
 
 
 class _VideoWriter(AnnotationWriter):
     def __init__(self, target: Path, source: Source) -> None:
         cv2 = import_cv2()
         self._target = target
-        self._partial = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+        self._size_wh = source.size_wh
+        # Absolute: FFmpeg reads `a:b.mp4` as protocol `a`.
+        self._partial = partial_path(target.absolute())
         codec = cv2.VideoWriter.fourcc(*_VIDEO_CODECS[target.suffix.lower()])
         self._writer: Any = cv2.VideoWriter(str(self._partial), codec, source.fps or _FALLBACK_FPS, source.size_wh)
         if not self._writer.isOpened():
@@ -195,21 +227,31 @@ class _VideoWriter(AnnotationWriter):
             raise OutputError(f"cannot write {target}: OpenCV has no encoder for it here; try a name ending in .avi")
 
     def write(self, frame: Frame, analysis: FrameAnalysis, labels: tuple[str, ...]) -> None:
+        size_wh = (frame.image_bgr.shape[1], frame.image_bgr.shape[0])
+        if self._size_wh is not None and size_wh != self._size_wh:  # OpenCV would leave it out without a word
+            raise OutputError(
+                f"cannot write {self._target}: expected frames of {self._size_wh[0]} x {self._size_wh[1]} pixels, "
+                f"found {size_wh[0]} x {size_wh[1]} at frame {frame.index}; leave --annotate away for this video"
+            )
         self._writer.write(draw_faces(frame.image_bgr, analysis.faces, labels))
 
     def close(self, *, complete: bool) -> None:
-        self._writer.release()
-        if not complete:
-            self._partial.unlink(missing_ok=True)
-            return
+        try:
+            self._writer.release()
+            if complete:
+                self._check_readable()
+                put_in_place(self._partial, self._target)
+        finally:
+            with suppress(OSError):
+                self._partial.unlink()
+
+    def _check_readable(self) -> None:
         # The encoder reports no errors (a full disk, say); a container without frames is the sign it leaves.
         check = import_cv2().VideoCapture(str(self._partial))
         written = check.isOpened() and check.grab()
         check.release()
         if not written:
-            self._partial.unlink(missing_ok=True)
             raise OutputError(f"cannot write {self._target}: the encoder left no readable video; is the disk full?")
-        self._partial.replace(self._target)
 
 
 def _write_picture(target: Path, image_bgr: Pixels) -> None:

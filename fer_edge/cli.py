@@ -1,7 +1,8 @@
 """The command `fer-edge`: finds the subcommand, runs it, turns errors into one line and an exit code.
 
 Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 an extra is missing; 4 a bundle is damaged; 5 a gate was
-not met; 130 interrupted with Ctrl-C.
+not met; 130 interrupted with Ctrl-C; 141 the reader of standard output has gone; 143 ended by SIGTERM, cleaned up after
+like Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ import argparse
 import difflib
 import importlib.metadata
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from types import FrameType
+from typing import Any, TextIO, cast
 
 from fer_edge._version import __version__
 from fer_edge.errors import FerEdgeError, MissingExtraError
@@ -19,9 +25,11 @@ from fer_edge.errors import FerEdgeError, MissingExtraError
 __all__ = ["main"]
 
 _GROUP = "fer_edge.commands"
+_EXIT_FAILED = 1
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 _EXIT_BROKEN_PIPE = 141  # what a shell reports for SIGPIPE
+_EXIT_TERMINATED = 143  # what a shell reports for SIGTERM
 
 # Shown by --help without importing the commands; the commands' own summaries must equal these (a test compares).
 _SUMMARIES = {
@@ -36,25 +44,87 @@ _SUMMARIES = {
 }
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came; whoever cleans up after Ctrl-C does so for it."""
+
+
+class _StandardOutputFailed(Exception):  # noqa: N818 - no error to be shown, `main` turns it into an exit code
+    """Standard output takes no more; its cause is the OSError."""
+
+
+class _StandardOutput:
+    """Standard output whose failures can be told from those of files, and which argparse does not swallow."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise _StandardOutputFailed from error
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _StandardOutputFailed from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:
+        return _fail("standard output is closed; open it, or send it away with >/dev/null", _EXIT_FAILED)
+    stdout = cast(TextIO, _StandardOutput(sys.stdout))
     try:
-        try:
-            return _dispatch(words)
-        finally:
-            # Here and not while the interpreter ends, where a broken pipe could not be caught.
-            sys.stdout.flush()
+        with _sigterm_like_ctrl_c(), redirect_stdout(stdout):
+            try:
+                return _dispatch(words)
+            finally:
+                # Here and not while the interpreter ends, where a failure could not be caught.
+                stdout.flush()
     except FerEdgeError as error:
         if os.environ.get("FER_EDGE_DEBUG") == "1":
             raise
         return _fail(str(error), error.exit_code)
+    except _Terminated:
+        return _EXIT_TERMINATED
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone, e.g. `| head`; the interpreter must not complain while closing it.
+    except _StandardOutputFailed as error:
+        # The interpreter must not complain again while closing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_BROKEN_PIPE
+        if isinstance(error.__cause__, BrokenPipeError):
+            return _EXIT_BROKEN_PIPE  # whoever read our output has gone, e.g. `| head`
+        return _fail(f"cannot write to standard output: {_reason(error.__cause__)}", _EXIT_FAILED)
+
+
+@contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM raise _Terminated meanwhile; a program that calls `main` and handles or ignores it keeps its way."""
+    # Python allows handlers in the main thread alone.
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    # `timeout` sends it to the process and to its group: the second must not cut the cleaning up short.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated
+
+
+def _reason(error: BaseException | None) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _dispatch(words: list[str]) -> int:

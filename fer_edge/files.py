@@ -8,12 +8,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 from fer_edge.errors import OutputError, UsageError
 
 __all__ = [
     "atomic_path",
+    "check_folder_target",
     "ensure_writable_target",
+    "partial_path",
+    "put_in_place",
     "replace_folder",
     "sha256_hex",
     "sha256_of_file",
@@ -38,20 +42,85 @@ def sha256_of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def ensure_writable_target(path: Path, *, force: bool) -> None:
+def ensure_writable_target(path: Path, *, force: bool, kind: Literal["file", "folder"] = "file") -> None:
     """Check, before any long work, that `path` may be written.
 
     Raises:
-        UsageError: it exists and `force` is false.
-        OutputError: its folder does not exist or cannot be written to.
+        UsageError: it exists and `force` is false, or it is a folder where a file is to be written, or the other way.
+        OutputError: its name is too long, its folder does not exist or cannot be written to.
     """
-    if path.exists() and not force:
+    _check_name(path, kind)
+    # A link to nowhere exists too: it would be replaced.
+    exists, is_folder = path.exists() or path.is_symlink(), path.is_dir()
+    if kind == "file" and is_folder:
+        raise UsageError(f"{path} is a folder; expected the name of a file")
+    if kind == "folder" and exists and not is_folder:
+        raise UsageError(f"{path} is not a folder; expected the name of a folder")
+    if exists and not force:
         raise UsageError(f"{path} exists already; choose another name or add --force to replace it")
     parent = path.parent
     if not parent.is_dir():
         raise OutputError(f"cannot write {path}: the folder {parent} does not exist; create it first")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {path}: no permission to create files in {parent}")
+
+
+def _check_name(path: Path, kind: Literal["file", "folder"]) -> None:
+    """Ask the file system about the longest name that writing `path` will use."""
+    try:
+        if path.name:
+            (partial_path(path) if kind == "file" else _aside_path(path)).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_folder_target(path: Path, *, force: bool, marker: str) -> None:
+    """Check, before any long work, that a folder may be made at `path` or, with `force`, replaced.
+
+    Args:
+        path: the folder to make.
+        force: whether to replace it.
+        marker: name of the file by which a folder of that kind is known; only such a folder, or an empty one, is
+            replaced.
+
+    Raises:
+        UsageError: it exists without `force` or is no such folder, or has no name.
+        OutputError: its name is too long, its parent does not exist or cannot be written to.
+    """
+    if path.name in ("", ".."):
+        raise UsageError(f"{path}: expected a folder with a name of its own")
+    ensure_writable_target(path, force=force, kind="folder")
+    if path.is_symlink():
+        raise UsageError(f"{path}: expected a folder or nothing, found a link; choose another name")
+    try:
+        is_other = path.is_dir() and any(path.iterdir()) and not (path / marker).is_file()
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    if is_other:
+        raise UsageError(
+            f"{path}: --force replaces a folder with {marker}, found one without it; choose another name or empty it"
+        )
+
+
+def partial_path(path: Path) -> Path:
+    """Return the name beside `path` for a file that is not whole yet; by its suffix encoders choose the format."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Sync a file that is complete and rename it to `path`.
+
+    Raises:
+        OutputError: it cannot be synced or renamed.
+    """
+    try:
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -61,15 +130,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the file cannot be created, written or renamed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    temporary = partial_path(path)
     try:
         try:
             yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        put_in_place(temporary, path)
     finally:
         # Where it could not be made, e.g. below a file, removing it fails as well: the first error is the one to tell.
         with suppress(OSError):
@@ -96,7 +163,7 @@ def replace_folder(staging: Path, target: Path) -> None:
     Raises:
         OutputError: the folder cannot be put in place.
     """
-    aside = target.with_name(f".{target.name}.replaced")
+    aside = _aside_path(target)
     try:
         if target.exists():
             shutil.rmtree(aside, ignore_errors=True)
@@ -110,3 +177,7 @@ def replace_folder(staging: Path, target: Path) -> None:
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside_path(target: Path) -> Path:
+    return target.with_name(f".{target.name}.replaced")

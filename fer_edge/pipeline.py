@@ -19,6 +19,7 @@ __all__ = ["EmotionPipeline"]
 # R-Net sees a varying number of boxes; these batch sizes keep shapes fixed without padding. Each size is a session with
 # its own copy of the weights, which for O-Net's 1.6 MB costs more memory than a larger batch saves time.
 _RNET_BATCHES = (1, 8)
+_MAX_THREADS = 256  # engines crash rather than refuse when the system cannot give them as many as asked for
 _DETECTOR_STAGES = ("pnet", "rnet", "onet")
 
 
@@ -57,15 +58,15 @@ class EmotionPipeline:
         Raises:
             InputError: there is no bundle.
             IntegrityError: the bundle is damaged.
-            MissingExtraError: the engine is not installed, or the bundle has nothing for it.
+            MissingExtraError: the engine is not installed, or the bundle has nothing for it in that precision.
             UsageError: an option has no valid value.
         """
         try:
             options = detector_options or DetectorOptions(min_face_px=min_face_px)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        if threads < 1:
-            raise UsageError(f"threads: expected 1 or more, found {threads}")
+        if not isinstance(threads, int) or not 1 <= threads <= _MAX_THREADS:
+            raise UsageError(f"threads: expected a whole number from 1 to {_MAX_THREADS}, found {threads}")
         opened = Bundle.open(None if bundle is None else Path(bundle))
         missing = [name for name in (*_DETECTOR_STAGES, "classifier") if name not in opened.manifest.stages]
         if missing:

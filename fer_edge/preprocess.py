@@ -88,10 +88,11 @@ def halve(image: Pixels) -> Pixels:
 
 
 def resize_exact(image: Pixels, size_wh: tuple[int, int]) -> Pixels:
-    """Resize with the same bytes on every machine, without aliasing.
+    """Resize with the same bytes on every machine; an image that shrinks is averaged, not sampled.
 
-    The image is halved (2 x 2 means) while it stays at least as large as the target in both directions; what is left
-    is one bilinear step (OpenCV's INTER_LINEAR_EXACT).
+    It is halved (2 x 2 means) while it stays at least twice as large as the target in both directions, brought to
+    twice the target's size by one bilinear step (OpenCV's fixed-point INTER_LINEAR_EXACT), and halved once more: a
+    bilinear step alone skips pixels where it shrinks. One that grows takes the bilinear step alone.
 
     Args:
         image: uint8 (height, width) or (height, width, channels), not empty.
@@ -107,6 +108,9 @@ def resize_exact(image: Pixels, size_wh: tuple[int, int]) -> Pixels:
         image = halve(image)
     if image.shape[0] == height and image.shape[1] == width:
         return image
+    if image.shape[0] > height and image.shape[1] > width:
+        doubled = cv2.resize(image, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR_EXACT)
+        return _with_channel_axis(halve(doubled), image)
     return _with_channel_axis(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR_EXACT), image)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from fer_edge.bundle import Bundle, StageSpec, Variant
 from fer_edge.bundle.manifest import COLOURS
-from fer_edge.engines import Engine, EngineOptions, Session
+from fer_edge.engines import Engine, EngineOptions, Session, TensorSpec
 from fer_edge.errors import IntegrityError, MissingExtraError
 
 __all__ = ["Stage", "choose_variant"]
@@ -120,7 +121,11 @@ class Stage:
         return loaded
 
     def _output_order(self, session: Session) -> tuple[int, ...]:
-        """Find the manifest's outputs among the session's: converters reorder outputs, names do not lie."""
+        """Find the manifest's outputs among the session's: converters reorder outputs, names do not lie.
+
+        Raises:
+            IntegrityError: a name, dtype, fixed length, scale or zero point of the session is not the manifest's.
+        """
         found = {(spec.name, spec.dtype): position for position, spec in enumerate(session.outputs)}
         stated = [(spec.name, spec.dtype) for spec in self.variant.outputs]
         inputs = [(spec.name, spec.dtype) for spec in session.inputs]
@@ -129,7 +134,18 @@ class Stage:
                 f"{self.variant.model.file}: the manifest states {self.variant.inputs[0].name} -> {stated}, "
                 f"the model has {inputs} -> {list(found)}; make the bundle again"
             )
-        return tuple(found[key] for key in stated)
+        order = tuple(found[key] for key in stated)
+        # P-Net runs on images of any size, so its outputs have any height and width.
+        free_axes = 3 if self.spec.name == "pnet" else 1
+        pairs = [
+            *zip(self.variant.inputs, session.inputs, strict=True),
+            *zip(self.variant.outputs, (session.outputs[position] for position in order), strict=True),
+        ]
+        for expected, actual in pairs:
+            difference = _difference(expected, actual, free_axes)
+            if difference is not None:
+                raise IntegrityError(f"{self.variant.model.file}, {expected.name}: {difference}; make the bundle again")
+        return order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,3 +155,19 @@ class _Loaded:
     session: Session
     output_order: tuple[int, ...]
     buffer: npt.NDArray[Any]
+
+
+def _difference(stated: TensorSpec, found: TensorSpec, free_axes: int) -> str | None:
+    """Say how a session's tensor differs from the manifest's; its first `free_axes` axes may have any length."""
+    fits = len(stated.shape) == len(found.shape) and all(
+        want is None or have is None or want == have
+        for want, have in zip(stated.shape[free_axes:], found.shape[free_axes:], strict=True)
+    )
+    if not fits:
+        return f"the manifest states the shape {stated.shape}, the model has {found.shape}"
+    # Of the engines only LiteRT says how a tensor is quantized.
+    if found.scale is not None and (stated.scale is None or not math.isclose(stated.scale, found.scale, rel_tol=1e-6)):
+        return f"the manifest states the scale {stated.scale}, the model has {found.scale}"
+    if found.zero_point is not None and stated.zero_point != found.zero_point:
+        return f"the manifest states the zero point {stated.zero_point}, the model has {found.zero_point}"
+    return None

@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from fer_edge._cv2 import import_cv2
+
+# OpenCV reads its limits and its log level once: the test that loads it first must not decide them.
+import_cv2()
+
 # Conversion needs tensorflow in this process, and Keras keeps the first backend it is imported with. Tests of another
 # backend start a process of their own.
 if importlib.util.find_spec("tensorflow") is not None:

@@ -70,7 +70,7 @@ def measure_cases(
         machine=machine_summary(),
         versions={"fer-edge": __version__, **package_versions(_PACKAGES)},
         bundle=BundleIdentity(
-            name=manifest.name, version=manifest.version, manifest_sha256=sha256_hex(manifest.to_json().encode())
+            name=manifest.name, version=manifest.version, manifest_sha256=sha256_hex(bundle.manifest_bytes)
         ),
         photos=identities,
         settings=settings,

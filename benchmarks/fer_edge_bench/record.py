@@ -43,7 +43,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleIdentity:
-    """Which bundle: its name and version, and the SHA-256 digest of its manifest's text as fer-edge writes it."""
+    """Which bundle: its name and version, and the SHA-256 digest of its manifest.json."""
 
     name: str
     version: str

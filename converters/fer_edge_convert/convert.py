@@ -18,14 +18,13 @@ from fer_edge.bundle.store import MANIFEST_NAME
 from fer_edge.classifier import softmax
 from fer_edge.engines import load_engine
 from fer_edge.errors import GateError
-from fer_edge.files import replace_folder, sha256_of_file
+from fer_edge.files import check_folder_target, replace_folder, sha256_of_file
 from fer_edge.machine import package_versions
 from fer_edge.preprocess import PixelCoding
 from fer_edge.stage import Stage
 from fer_edge_convert.calibration import Calibration, draw_calibration
 from fer_edge_convert.mtcnn_source import NETWORKS
 from fer_edge_convert.source_models import DetectorSource, read_detector
-from fer_edge_convert.target import check_target_folder
 from fer_edge_convert.variants import MadeVariant, make_variants
 from fer_edge_train.datasets import FaceSet, read_fer2013
 from fer_edge_train.evaluation import Evaluation, check_labels, evaluate
@@ -79,7 +78,7 @@ def convert(
         UsageError: `out` exists without `force`, or is no bundle.
         GateError: a file loses more than `max_drop_points` of top-1.
     """
-    check_target_folder(out, marker=MANIFEST_NAME, force=force)
+    check_folder_target(out, force=force, marker=MANIFEST_NAME)
     source = read_classifier(model_folder)
     detector = read_detector(detector_folder) if detector_folder else None
     sets = read_fer2013(options.data, (_TRAINING, _TEST))

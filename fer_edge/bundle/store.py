@@ -27,10 +27,17 @@ class _Store(Protocol):
 
 
 class Bundle:
-    """A bundle whose manifest was read; files are checked when they are asked for."""
+    """A bundle whose manifest was read; files are checked when they are asked for.
 
-    def __init__(self, path: Path, manifest: Manifest, store: _Store) -> None:
+    Attributes:
+        path: the folder or .zip.
+        manifest: what the manifest says.
+        manifest_bytes: the manifest's file, byte for byte.
+    """
+
+    def __init__(self, path: Path, manifest_bytes: bytes, manifest: Manifest, store: _Store) -> None:
         self.path = path
+        self.manifest_bytes = manifest_bytes
         self.manifest = manifest
         self._store = store
 
@@ -53,7 +60,7 @@ class Bundle:
             raise IntegrityError(f"{path}: {MANIFEST_NAME} is not UTF-8 text; make the bundle again") from error
         except IntegrityError as error:
             raise IntegrityError(f"{path}: {error}") from error
-        return cls(path, manifest, store)
+        return cls(path, raw, manifest, store)
 
     def read(self, entry: FileEntry) -> bytes:
         """Return the bytes of one of the manifest's files, after checking length and digest.

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import Command
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
 
 __all__ = ["COMMAND"]
+
+_MAX_FIGURES = 200  # characters of one data set's figures
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -56,14 +58,19 @@ def _description(bundle: Bundle) -> str:
             n_bytes = sum(entry.bytes for entry in variant.files())
             line = f"{name:<11} {variant.engine:<9} {variant.precision:<8} {n_bytes:>9} bytes"
             for data, figures in variant.measured.items():
-                low, high = figures["interval95"]
-                line += (
-                    f"  {data} {100 * figures['top1']:.2f} % ({100 * low:.2f} to {100 * high:.2f}, "
-                    f"n = {figures['n']}), drop {figures['drop_points']:+.2f} points"
-                )
+                line += f"  {data} {_figures_text(figures)}"
             lines.append(line)
     lines.extend(manifest.attribution)
     return "\n".join(lines)
+
+
+def _figures_text(figures: Any) -> str:
+    """Return a classifier's figures as `fer-edge convert` writes them in words, any others as JSON."""
+    match figures:
+        case {"top1": float(top1), "interval95": [float(low), float(high)], "n": int(n), "drop_points": float(drop)}:
+            return f"{100 * top1:.2f} % ({100 * low:.2f} to {100 * high:.2f}, n = {n}), drop {drop:+.2f} points"
+    text = json.dumps(figures)
+    return text if len(text) <= _MAX_FIGURES else f"{text[:_MAX_FIGURES]}…"
 
 
 def _pack(bundle: Bundle, target: Path, *, force: bool) -> None:
@@ -73,7 +80,7 @@ def _pack(bundle: Bundle, target: Path, *, force: bool) -> None:
     from fer_edge.files import atomic_path, ensure_writable_target
 
     ensure_writable_target(target, force=force)
-    contents = {MANIFEST_NAME: bundle.manifest.to_json().encode()}
+    contents = {MANIFEST_NAME: bundle.manifest_bytes}
     for stage in bundle.manifest.stages.values():
         for variant in stage.variants:
             for entry in variant.files():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.command import Command
-from fer_edge.errors import FerEdgeError, IntegrityError, MissingExtraError
+from fer_edge.errors import FerEdgeError, MissingExtraError
 
 __all__ = ["COMMAND", "examine"]
 
@@ -38,6 +38,10 @@ def examine(bundle_path: Path | None) -> tuple[dict[str, Any], int]:
 
     engines = engine_status()
     exit_code = 0 if any(status.problem is None for status in engines) else MissingExtraError.exit_code
+    try:
+        opencv = import_cv2().__version__
+    except MissingExtraError as error:
+        opencv, exit_code = f"missing: {error}", error.exit_code
     bundle, problem = _examine_bundle(bundle_path)
     if problem is not None:
         exit_code = exit_code or problem.exit_code
@@ -46,7 +50,7 @@ def examine(bundle_path: Path | None) -> tuple[dict[str, Any], int]:
         "fer_edge": __version__,
         "machine": machine_summary(),
         "governor": _cpu_governor(),
-        "opencv": import_cv2().__version__,
+        "opencv": opencv,
         "engines": [{"name": status.name, "version": status.version, "problem": status.problem} for status in engines],
         "bundle": bundle,
         "cameras": [str(path) for path in sorted(Path("/dev").glob("video*"))],
@@ -62,8 +66,7 @@ def _examine_bundle(path: Path | None) -> tuple[dict[str, Any], FerEdgeError | N
         bundle = Bundle.open(path)
         n_files = bundle.verify()
     except FerEdgeError as error:
-        # A bundle that is not there stands in the way just as a damaged one does.
-        return {"problem": str(error)}, IntegrityError(str(error))
+        return {"problem": str(error)}, error
     manifest = bundle.manifest
     variants = sorted(
         {(variant.engine, variant.precision) for variant in manifest.stages["classifier"].variants}

@@ -50,7 +50,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     with (
         open_source(arguments.source, report) as source,
-        open_annotation(arguments.annotate, source, force=arguments.force) as annotation,
+        open_annotation(
+            arguments.annotate, source, source_path=Path(arguments.source), force=arguments.force
+        ) as annotation,
     ):
         pipeline = EmotionPipeline(
             arguments.bundle,

@@ -31,7 +31,8 @@ class DetectorOptions:
         min_face_px: smallest face looked for, in pixels of the frame; halving it costs about four times the time.
         scale_factor: between successive levels of the pyramid.
         pnet_threshold, rnet_threshold, onet_threshold: smallest probability of a face that passes each stage.
-        max_proposals: at most this many boxes go from P-Net to R-Net, the best first; bounds the time of a frame.
+        max_proposals: at most this many of P-Net's cells above its threshold are looked at, the best ones; bounds the
+            time of a frame whose texture looks like faces everywhere.
     """
 
     min_face_px: float = 40.0
@@ -39,7 +40,7 @@ class DetectorOptions:
     pnet_threshold: float = 0.6
     rnet_threshold: float = 0.7
     onet_threshold: float = 0.7
-    max_proposals: int = 2000
+    max_proposals: int = 20000
 
     def __post_init__(self) -> None:
         if not self.min_face_px >= 12:
@@ -97,6 +98,9 @@ class FaceDetector:
         logits = logit_map.reshape(-1)
         cells = np.flatnonzero(logits > self._pnet_logit)
         cells = cells[canvas.cell_level[cells] >= 0]
+        if cells.size > self.options.max_proposals:
+            best = np.argsort(-logits[cells], kind="stable")[: self.options.max_proposals]
+            cells = cells[np.sort(best)]
         logits = logits[cells]
 
         boxes = canvas.boxes_of_cells(cells)
@@ -104,7 +108,7 @@ class FaceDetector:
         apart = canvas.cell_level[cells].astype(np.float32)[:, np.newaxis] * np.float32(4 * max(width, height))
         kept = non_maximum_suppression(boxes + apart, logits, _NMS_LEVEL, "union")
         cells, boxes, logits = cells[kept], boxes[kept], logits[kept]
-        kept = non_maximum_suppression(boxes, logits, _NMS_PROPOSALS, "union")[: self.options.max_proposals]
+        kept = non_maximum_suppression(boxes, logits, _NMS_PROPOSALS, "union")
         return to_square(refine_candidates(boxes[kept], offset_map.reshape(-1, 4)[cells[kept]]))
 
     def _reject(self, octaves: list[Pixels], boxes: Floats) -> Floats:
@@ -148,8 +152,8 @@ class FaceDetector:
 def _crops(octaves: list[Pixels], boxes: Floats, stage: Stage) -> Pixels:
     """Cut square boxes out of a frame and bring them to a stage's size; what lies outside the frame is black.
 
-    Each crop is one affine step from the octave in which the box is between one and two times the stage's size: no
-    aliasing, no intermediate copy.
+    Each crop is one affine step from the octave in which the box is between one and two times the stage's size. Drawing
+    crops at twice their size and halving them, as the pyramid's levels are, found no more faces.
     """
     cv2 = import_cv2()
     size_wh = stage.input_size_wh

@@ -9,11 +9,12 @@ import difflib
 import importlib
 import importlib.metadata
 import importlib.util
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fer_edge.engines.base import Engine, EngineOptions, Session, TensorSpec
-from fer_edge.errors import FerEdgeError, MissingExtraError, UsageError
+from fer_edge.errors import EngineError, FerEdgeError, MissingExtraError, UsageError
 
 __all__ = [
     "ENGINE_NAMES",
@@ -75,24 +76,37 @@ def load_engine(name: str) -> Engine:
     Raises:
         UsageError: no engine has that name.
         MissingExtraError: its library is not installed; the message names the command that installs it.
+        EngineError: its library is there and fails.
     """
     known = engine_name(name)
     target = _ENGINES[known][0] if known in _ENGINES else _third_party()[known]
     module_name, _, class_name = target.partition(":")
-    engine: Engine = getattr(importlib.import_module(module_name), class_name)()
+    try:
+        engine: Engine = getattr(importlib.import_module(module_name), class_name)()
+    except FerEdgeError:
+        raise
+    except Exception as error:  # a broken library may raise anything while it is imported
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise EngineError(f"the engine {known} cannot be started ({reason}); install its library again") from error
     return engine
 
 
 def pick_engine(candidates: Iterable[str]) -> Engine:
-    """Load the first of the named engines whose library is installed.
+    """Load the first of the named engines whose library is installed and works.
+
+    One that is installed and fails is passed over with a warning that says why.
 
     Raises:
         MissingExtraError: none is.
     """
     names = list(candidates)
     for name in names:
-        if name not in _ENGINES or any(importlib.util.find_spec(module) for module in _ENGINES[name][1]):
+        if name in _ENGINES and not any(importlib.util.find_spec(module) for module in _ENGINES[name][1]):
+            continue
+        try:
             return load_engine(name)
+        except (MissingExtraError, EngineError) as error:
+            warnings.warn(f"fer-edge passes over an engine: {error}", RuntimeWarning, stacklevel=2)
     extras = " or ".join(f'pip install "fer-edge[{name}]"' for name in names)
     raise MissingExtraError(f"none of the engines {', '.join(names)} is installed; {extras}")
 

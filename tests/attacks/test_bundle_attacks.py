@@ -177,6 +177,34 @@ def name_that_rewrites_the_terminal(folder):
     return write_bundle(folder, {**manifest_json(), "name": "\x1b[2J\x1b[Hall files are as the manifest says"})
 
 
+def key_that_rewrites_the_terminal(folder):
+    """The same by a key of free content, which `fer-edge bundle inspect` prints."""
+    content = manifest_json()
+    content["stages"]["classifier"]["variants"][0]["measured"] = {"\x1b[2JPublicTest": {}}
+    return write_bundle(folder, content)
+
+
+def label_twice(folder):
+    """Gives two classes one name, so that a count by name loses one of them."""
+    content = manifest_json()
+    content["labels"][1] = content["labels"][0]
+    return write_bundle(folder, content)
+
+
+def huge_input(folder):
+    """Takes 1 TB for each face."""
+    content = manifest_json()
+    content["stages"]["classifier"]["variants"][0]["inputs"][0]["shape"] = [None, 1 << 20, 1 << 20, 1]
+    return write_bundle(folder, content)
+
+
+def pixels_that_all_become_endless(folder):
+    """Divides pixels by a number next to zero: every input is infinite and every answer the same."""
+    content = manifest_json()
+    content["stages"]["classifier"]["pixel_std"] = 1e-300
+    return write_bundle(folder, content)
+
+
 def more_classes_than_labels(folder):
     """Makes the largest probability one that has no name."""
     content = manifest_json()
@@ -301,6 +329,14 @@ ATTACKS = [
     (not_a_number, IntegrityError, "NaN is no number"),
     (endless_crop, IntegrityError, "crop_margin: expected -0.9 to 9, found 1e+12"),
     (name_that_rewrites_the_terminal, IntegrityError, "name: expected text without control characters"),
+    (
+        key_that_rewrites_the_terminal,
+        IntegrityError,
+        "measured: expected keys without control characters, found '\\x1b",
+    ),
+    (label_twice, IntegrityError, "labels: expected each class once, found 'angry' twice"),
+    (huge_input, IntegrityError, "expected a height and width of 1 to 1024, found 1048576 x 1048576 x 1"),
+    (pixels_that_all_become_endless, IntegrityError, "pixel_std: expected 0.001 to 1000000, found 1e-300"),
     (more_classes_than_labels, IntegrityError, "expected lengths of the last axes [3], found [4]"),
     (wide_text_encoding, IntegrityError, "manifest.json is not UTF-8 text"),
     (zip_bomb, IntegrityError, "manifest.json is compressed; a bundle's archive must be stored as is"),

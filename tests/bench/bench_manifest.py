@@ -5,16 +5,26 @@ from __future__ import annotations
 from fer_edge.bundle import FileEntry, Manifest, StageSpec, Variant
 from fer_edge.engines import TensorSpec
 
+INPUT_SHAPES = {
+    "pnet": (None, None, None, 3),
+    "rnet": (None, 24, 24, 3),
+    "onet": (None, 48, 48, 3),
+    "classifier": (None, 48, 48, 1),
+}
+OUTPUT_WIDTHS = {"pnet": (1, 4), "rnet": (1, 4), "onet": (1, 4, 10), "classifier": (2,)}
 
-def variant(engine: str, precision: str) -> Variant:
+
+def variant(stage: str, engine: str, precision: str) -> Variant:
     name = f"{engine}_{precision}"
     return Variant(
         engine=engine,
         precision=precision,
         model=FileEntry(file=f"{name}.bin", bytes=100, sha256="0" * 64),
         weights=None,
-        inputs=(TensorSpec(name="x", shape=(None, 48, 48, 1), dtype="float32"),),
-        outputs=(TensorSpec(name="y", shape=(None, 7), dtype="float32"),),
+        inputs=(TensorSpec(name="x", shape=INPUT_SHAPES[stage], dtype="float32"),),
+        outputs=tuple(
+            TensorSpec(name=f"y{width}", shape=(None, width), dtype="float32") for width in OUTPUT_WIDTHS[stage]
+        ),
         tested_with=f"{engine} 1",
     )
 
@@ -23,11 +33,11 @@ def manifest(classifier: list[tuple[str, str]], detector: list[str]) -> Manifest
     def stage(name: str, variants: list[tuple[str, str]]) -> StageSpec:
         return StageSpec(
             name=name,
-            colour="gray",
+            colour="gray" if name == "classifier" else "bgr",
             pixel_mean=128.0,
             pixel_std=128.0,
             layout="NHWC",
-            variants=tuple(variant(*pair) for pair in variants),
+            variants=tuple(variant(name, *pair) for pair in variants),
         )
 
     stages = {name: stage(name, [(engine, "float32") for engine in detector]) for name in ("pnet", "rnet", "onet")}

@@ -145,9 +145,9 @@ def test_what_the_manifest_states(bundle, model_folder, data):
     record = json.loads((model_folder / "record.json").read_text(encoding="utf-8"))
     assert manifest.provenance["classifier"]["model"] == record["model"]
     # Files are named, folders are nobody's business.
-    assert manifest.provenance["command"].endswith(
-        "--calibrate fer2013.csv --images-per-class 10 --seed 3 --max-drop 20 "
-        "--crop-margin 0.25 --name small --version 7 -o by_command"
+    assert manifest.provenance["command"] == (
+        "fer-edge convert small --to tflite onnx openvino litert --int8 --float32 --calibrate fer2013.csv "
+        "--images-per-class 10 --seed 3 --max-drop 20 --crop-margin 0.25 --name small --version 7 -o by_command"
     )
     assert str(data.parent) not in manifest.to_json()
 
@@ -231,7 +231,7 @@ def nothing_converted(monkeypatch):
             r"--force replaces a folder with manifest\.json, found one without it",
             id="no bundle",
         ),
-        pytest.param(lambda p: p.write_bytes(b""), True, UsageError, "expected a folder or nothing", id="a file"),
+        pytest.param(lambda p: p.write_bytes(b""), True, UsageError, "is not a folder; expected", id="a file"),
     ],
 )
 def test_a_place_that_is_taken_is_found_before_the_work(nothing_converted, tmp_path, make, force, error, message):
@@ -303,9 +303,12 @@ def test_too_few_calibration_images_are_found_before_the_work(monkeypatch, tmp_p
     ("words", "message"),
     [
         (["--to", "onnx", "--images-per-class", "0"], "--images-per-class: expected 1 or more, found 0"),
+        (["--to", "onnx", "--max-drop", "nan"], "--max-drop: expected a number of points, found nan"),
+        (["--to", "onnx", "--crop-margin", "9.5"], "--crop-margin: expected -0.9 to 9, found 9.5"),
+        (["--to", "onnx", "--crop-margin", "nan"], "--crop-margin: expected -0.9 to 9, found nan"),
         (["--to", "onyx"], "no engine is named 'onyx'; did you mean onnx?"),
     ],
-    ids=["images", "engine"],
+    ids=["images", "drop", "margin", "margin nan", "engine"],
 )
 def test_options_are_checked_before_anything_is_imported(monkeypatch, capsys, words, message):
     monkeypatch.setattr("fer_edge_convert.quiet.require_converters", lambda: pytest.fail("imported"))

@@ -23,6 +23,8 @@ def test_a_missing_package_is_named_with_the_extra(monkeypatch, name):
 @pytest.mark.slow
 def test_standard_output_stays_free_and_errors_are_heard(converters, tmp_path):
     """Nothing is printed by the imports; what the packages log from ERROR on goes to standard error."""
+    home, caches = tmp_path / "home", tmp_path / "caches"
+    home.mkdir()
     script = """
 import sys
 from fer_edge_convert.quiet import require_converters
@@ -43,11 +45,11 @@ assert os.environ["KERAS_BACKEND"] == "tensorflow"
         capture_output=True,
         text=True,
         timeout=500,
-        env=child_environment() | {"HOME": str(tmp_path)},
-        cwd=tmp_path,
+        env=child_environment() | {"HOME": str(home), "KERAS_HOME": str(caches), "MPLCONFIGDIR": str(caches)},
+        cwd=home,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "quiet" not in done.stderr
     for name in ("nncf", "tensorflow", "tf2onnx"):
         assert f"loud of {name}" in done.stderr
-    assert list(tmp_path.iterdir()) == []  # and nobody's telemetry left a file at home
+    assert list(home.iterdir()) == []  # and nobody's telemetry left a file at home

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import build_root
 import pytest
-from aarch64 import EmulationError, MissingToolError, default_root, is_built, qemu_path, run_in_root
+from aarch64 import EmulationError, default_root, run_in_root
 from processors import PROCESSORS, Processor, write_views
 
 REPOSITORY = Path(__file__).resolve().parents[2]

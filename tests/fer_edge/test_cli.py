@@ -3,8 +3,11 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import threading
 import types
 
 import pytest
@@ -157,12 +160,8 @@ def test_a_command_whose_packages_are_not_installed(capsys, command):
     )
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["--help"], ["--version"], ["run", "--help"], ["fake"]],
-    ids=["--help", "--version", "help of a command", "a command"],
-)
-def test_a_reader_that_has_gone(tmp_path, words):
+def write_fake_command(tmp_path):
+    """Install a command `fake` that prints much into a folder, and return the start of a command line that finds it."""
     (tmp_path / "fake_command.py").write_text(
         "from fer_edge.command import Command\n"
         "def run(arguments):\n"
@@ -177,18 +176,128 @@ def test_a_reader_that_has_gone(tmp_path, words):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake\nVersion: 1\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[fer_edge.commands]\nfake = fake_command:COMMAND\n", encoding="utf-8")
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fer_edge.cli import main; sys.exit(main())"
-    # Unbuffered, argparse would meet the broken pipe itself and swallow it.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return [sys.executable, "-c", code, str(tmp_path)]
+
+
+every_way_to_print = pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["run", "--help"], ["fake"]],
+    ids=["--help", "--version", "help of a command", "a command"],
+)
+# Unbuffered, the first write fails and not the last flush; argparse would swallow that.
+buffered_or_not = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+
+
+@every_way_to_print
+@buffered_or_not
+def test_a_reader_that_has_gone(tmp_path, words, unbuffered):
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path), *words],
+        [*write_fake_command(tmp_path), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     ) as process:
         process.stdout.close()
         err = process.stderr.read()
     assert process.returncode == 141
     assert err == b""
+
+
+@every_way_to_print
+@buffered_or_not
+@pytest.mark.parametrize(
+    ("redirection", "message"),
+    [
+        pytest.param(">&-", "standard output is closed; open it, or send it away with >/dev/null", id="closed"),
+        pytest.param(">/dev/full", "cannot write to standard output: No space left on device", id="full"),
+    ],
+)
+def test_a_standard_output_that_takes_nothing(tmp_path, words, unbuffered, redirection, message):
+    done = subprocess.run(
+        f"{shlex.join([*write_fake_command(tmp_path), *words])} {redirection}",
+        shell=True,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (1, f"fer-edge: error: {message}\n")
+
+
+def test_an_oserror_that_is_not_of_standard_output_is_a_fault_of_ours_and_shows(command):
+    command(raiser(BrokenPipeError(32, "of a process")))
+    with pytest.raises(BrokenPipeError):
+        cli.main(["fake"])
+
+
+def test_sigterm_cleans_up_once_and_ends_with_143(capsys, command):
+    cleaned = []
+
+    def run(arguments):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # as `timeout` does, to the process and to its group
+            cleaned.append(True)
+
+    command(run)
+    assert cli.main(["fake"]) == 143
+    assert cleaned == [True]
+    assert capsys.readouterr() == ("", "")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_sigterm_is_restored_after_a_command(command):
+    seen = []
+    command(lambda arguments: seen.append(signal.getsignal(signal.SIGTERM)) or 0)
+    assert cli.main(["fake"]) == 0
+    assert callable(seen[0])
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_program_that_handles_sigterm_keeps_its_way(command):
+    seen = []
+    command(lambda arguments: seen.append(signal.getsignal(signal.SIGTERM)) or 0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert cli.main(["fake"]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert seen == [signal.SIG_IGN]
+
+
+def test_a_thread_that_is_not_the_main_one_runs_commands_too(command):
+    seen = []
+    command(lambda arguments: 5)
+    thread = threading.Thread(target=lambda: seen.append(cli.main(["fake"])))
+    thread.start()
+    thread.join()
+    assert seen == [5]
+
+
+def test_a_process_ended_by_sigterm_leaves_no_partial_file(tmp_path):
+    code = (
+        "import pathlib, sys, time, types\n"
+        "from fer_edge import cli\n"
+        "from fer_edge.files import atomic_path\n"
+        "def wait(words):\n"
+        "    with atomic_path(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "        temporary.write_text('half')\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "cli._dispatch = wait\n"
+        "sys.exit(cli.main())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "result")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"ready\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_traceback_on_request_in_a_process_of_its_own(tmp_path):

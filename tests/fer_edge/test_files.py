@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
 from fer_edge.errors import OutputError, UsageError
 from fer_edge.files import (
     atomic_path,
+    check_folder_target,
     ensure_writable_target,
+    put_in_place,
     replace_folder,
     sha256_hex,
     sha256_of_file,
@@ -112,6 +115,114 @@ def test_a_target_without_permission(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser may write anywhere
     with pytest.raises(OutputError, match=f"no permission to create files in {tmp_path}$"):
         ensure_writable_target(tmp_path / "new", force=False)
+
+
+@pytest.mark.parametrize("force", [False, True], ids=["", "force"])
+def test_a_target_of_the_other_kind(tmp_path, force):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(UsageError) as raised:
+        ensure_writable_target(tmp_path / "folder", force=force)
+    assert str(raised.value) == f"{tmp_path / 'folder'} is a folder; expected the name of a file"
+    with pytest.raises(UsageError) as raised:
+        ensure_writable_target(tmp_path / "file", force=force, kind="folder")
+    assert str(raised.value) == f"{tmp_path / 'file'} is not a folder; expected the name of a folder"
+    ensure_writable_target(tmp_path / "folder", force=True, kind="folder")
+
+
+@pytest.mark.parametrize("name", [".", "/", "a/.."])
+def test_a_file_without_a_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(UsageError, match="is a folder; expected the name of a file"):
+        ensure_writable_target(Path(name), force=True)
+
+
+# 250 characters may be a name of 255 bytes at most; what is written beside it has a longer one.
+@pytest.mark.parametrize("n_characters", [250, 256, 5000])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_target_whose_name_is_too_long(tmp_path, kind, n_characters):
+    path = tmp_path / ("x" * n_characters)
+    with pytest.raises(OutputError) as raised:
+        ensure_writable_target(path, force=False, kind=kind)
+    assert str(raised.value) == f"cannot write {path}: File name too long"
+    ensure_writable_target(tmp_path / ("x" * 200), force=False, kind=kind)
+
+
+def test_a_link_to_nowhere_is_not_replaced_without_force(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="exists already"):
+        ensure_writable_target(tmp_path / "link", force=False)
+    ensure_writable_target(tmp_path / "link", force=True)
+
+
+def test_a_file_that_cannot_be_put_in_place(tmp_path):
+    with pytest.raises(OutputError) as raised:
+        put_in_place(tmp_path / "none.part", tmp_path / "result")
+    assert str(raised.value) == f"cannot write {tmp_path / 'result'}: No such file or directory"
+
+
+def folder_of(*names):
+    def make(path):
+        path.mkdir()
+        for name in names:
+            (path / name).write_bytes(b"")
+
+    return make
+
+
+def link(path):
+    real = path.with_name("real")
+    folder_of("manifest.json")(real)
+    path.symlink_to(real)
+
+
+@pytest.mark.parametrize(
+    ("make", "force"),
+    [
+        pytest.param(lambda p: None, False, id="new"),
+        pytest.param(lambda p: None, True, id="new, with force"),
+        pytest.param(folder_of("manifest.json", "other"), True, id="a bundle, with force"),
+        pytest.param(folder_of(), True, id="an empty folder, with force"),
+    ],
+)
+def test_a_place_for_a_folder(tmp_path, make, force):
+    make(tmp_path / "out")
+    check_folder_target(tmp_path / "out", marker="manifest.json", force=force)
+
+
+@pytest.mark.parametrize(
+    ("make", "force", "message"),
+    [
+        pytest.param(
+            folder_of("manifest.json"), False, "exists already; choose another name or add --force", id="bundle"
+        ),
+        pytest.param(folder_of(), False, "exists already", id="empty folder"),
+        pytest.param(
+            folder_of("thesis.tex"),
+            True,
+            r"--force replaces a folder with manifest\.json, found one without",
+            id="other",
+        ),
+        pytest.param(lambda p: p.write_bytes(b""), True, "is not a folder; expected the name of a folder", id="file"),
+        pytest.param(link, True, "expected a folder or nothing, found a link; choose another name", id="link"),
+    ],
+)
+def test_a_place_where_no_folder_may_be_made(tmp_path, make, force, message):
+    make(tmp_path / "out")
+    with pytest.raises(UsageError, match=message):
+        check_folder_target(tmp_path / "out", marker="manifest.json", force=force)
+
+
+@pytest.mark.parametrize("text", [".", "/", "a/.."])
+def test_a_folder_without_a_name(text):
+    with pytest.raises(UsageError, match="expected a folder with a name of its own"):
+        check_folder_target(Path(text), marker="manifest.json", force=True)
+
+
+def test_a_folder_in_no_folder(tmp_path):
+    with pytest.raises(OutputError, match="does not exist; create it first"):
+        check_folder_target(tmp_path / "no" / "out", marker="manifest.json", force=False)
 
 
 def folder_with(path, text):

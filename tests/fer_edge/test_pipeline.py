@@ -129,7 +129,7 @@ def test_no_engine_is_installed(default_bundle):
             MissingExtraError,
             "the bundle's classifier has no variant for litert",
         ),
-        ({"threads": 0}, UsageError, "threads: expected 1 or more, found 0"),
+        ({"threads": 0}, UsageError, "threads: expected a whole number from 1 to 256, found 0"),
         ({"min_face_px": 5}, UsageError, "min_face_px: expected 12 or more (P-Net's field), found 5"),
     ],
     ids=["engine", "precision", "threads", "min_face_px"],

@@ -7,9 +7,10 @@ import pytest
 from runtime_support import MODEL_BYTES, fake_engine, file_json, manifest_json, tensor_json, write_bundle
 
 from fer_edge.bundle import Bundle
-from fer_edge.engines import TensorSpec
+from fer_edge.engines import EngineOptions, TensorSpec
 from fer_edge.errors import EngineError, IntegrityError, MissingExtraError
 from fer_edge.stage import Stage, choose_variant
+from fer_edge.testing import FakeSession
 
 
 def three_sums(pixels):
@@ -175,6 +176,103 @@ def test_a_model_that_is_not_what_the_manifest_states(bundle, spec, found):
     )
     assert message.endswith("; make the bundle again")
     assert found in message
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        pytest.param(
+            None, (None, 4), "logits: the manifest states the shape (None, 3), the model has (None, 4)", id="labels"
+        ),
+        pytest.param(
+            None, (1, 3, 1), "logits: the manifest states the shape (None, 3), the model has (1, 3, 1)", id="more axes"
+        ),
+        pytest.param((5, 4, 1), None, "pixels: the manifest states the shape (None, 6, 4, 1), the model", id="height"),
+        pytest.param((6, 4, 3), None, "pixels: the manifest states the shape (None, 6, 4, 1), the model", id="colour"),
+        pytest.param((None, None, None), (7, None), None, id="nothing fixed but the batch"),
+        pytest.param(None, (1, 3), None, id="the same"),
+    ],
+)
+def test_fixed_lengths_are_compared(bundle, inputs, outputs, message):
+    session = FakeSession(
+        inputs=(TensorSpec(name="pixels", shape=(1, *(inputs or (6, 4, 1))), dtype="float32"),),
+        outputs=(TensorSpec(name="logits", shape=outputs or (None, 3), dtype="float32"),),
+        compute=three_sums,
+        options=EngineOptions(),
+        model=b"",
+        weights=None,
+    )
+    stage = Stage(bundle, "classifier", OneSession(session))
+    if message is None:
+        stage.run(images(1))
+    else:
+        with pytest.raises(IntegrityError) as raised:
+            stage.run(images(1))
+        assert str(raised.value).startswith(f"classifier_float32.fake, {message}")
+        assert str(raised.value).endswith("; make the bundle again")
+
+
+class OneSession:
+    """An engine that hands out one session, whatever it is asked for."""
+
+    name = "fake"
+
+    def __init__(self, session):
+        self.session = session
+
+    def load(self, model, options, *, weights=None):
+        return self.session
+
+
+def test_pnets_heights_and_widths_are_free(tmp_path):
+    content = two_outputs(manifest_json(), "logit", "offsets")
+    for output, width in zip(content["stages"]["pnet"]["variants"][0]["outputs"], (1, 4), strict=True):
+        output["shape"] = [1, 5, 5, width]
+    bundle = Bundle.open(write_bundle(tmp_path / "bundle", content))
+    specs = [TensorSpec(name=name, shape=(1, 1, 1, n), dtype="float32") for name, n in (("logit", 1), ("offsets", 4))]
+    Stage(bundle, "pnet", fake_engine(first_and_rest, PNET_INPUT, tuple(specs))).run(np.zeros((1, 20, 30, 3), np.uint8))
+    narrow = (specs[0], TensorSpec(name="offsets", shape=(1, 1, 1, 3), dtype="float32"))
+    with pytest.raises(IntegrityError, match=r"offsets: the manifest states the shape \(1, 5, 5, 4\), the model has"):
+        Stage(bundle, "pnet", fake_engine(first_and_rest, PNET_INPUT, narrow)).run(np.zeros((1, 20, 30, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "scale", "zero_point", "message"),
+    [
+        pytest.param("logits", 0.25 * (1 + 1e-7), -3, None, id="the same scale but for rounding"),
+        pytest.param("logits", None, None, None, id="an engine that does not say"),
+        pytest.param("logits", 0.2501, -3, "the scale 0.25, the model has 0.2501", id="scale"),
+        pytest.param("logits", 0.25, -2, "the zero point -3, the model has -2", id="zero point"),
+        pytest.param("pixels", 1 / 255, 128, "the scale 0.0078125, the model has 0.00392", id="input's scale"),
+        pytest.param("pixels", 1 / 128, 0, "the zero point 128, the model has 0", id="input's zero point"),
+    ],
+)
+def test_what_the_engine_says_of_quantization_is_compared(tmp_path, tensor, scale, zero_point, message):
+    stated = {"pixels": ([None, 6, 4, 1], "uint8", 1 / 128, 128), "logits": ([None, 3], "int8", 0.25, -3)}
+    content = manifest_json()
+    variant = content["stages"]["classifier"]["variants"][0]
+    variant["inputs"] = [tensor_json("pixels", *stated["pixels"])]
+    variant["outputs"] = [tensor_json("logits", *stated["logits"])]
+    found = {name: (*rest[:2], scale, zero_point) if name == tensor else rest for name, rest in stated.items()}
+    pixels, logits = (
+        TensorSpec(name=name, shape=tuple(shape), dtype=dtype, scale=of_scale, zero_point=zero)
+        for name, (shape, dtype, of_scale, zero) in found.items()
+    )
+    engine = fake_engine(lambda pixels: (np.zeros((1, 3), np.int8),), (pixels,), (logits,))
+    stage = Stage(Bundle.open(write_bundle(tmp_path / "bundle", content)), "classifier", engine)
+    if message is None:
+        stage.run(images(1))
+    else:
+        with pytest.raises(IntegrityError) as raised:
+            stage.run(images(1))
+        assert str(raised.value).startswith(f"classifier_float32.fake, {tensor}: the manifest states {message}")
+        assert str(raised.value).endswith("; make the bundle again")
+
+
+def test_a_quantized_tensor_that_the_manifest_states_as_real(bundle):
+    outputs = (TensorSpec(name="logits", shape=(None, 3), dtype="float32", scale=0.25, zero_point=0),)
+    with pytest.raises(IntegrityError, match=r"logits: the manifest states the scale None, the model has 0\.25; make"):
+        Stage(bundle, "classifier", fake_engine(three_sums, outputs=outputs)).run(images(1))
 
 
 def test_quantized_outputs_become_real_numbers(tmp_path):

@@ -5,11 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge import Bundle, DetectorOptions, FaceDetector
-from fer_edge.bundle import default_bundle_path
-from fer_edge.engines import load_engine
+from fer_edge import EmotionPipeline
 from fer_edge.images import read_image
-from fer_edge.stage import Stage
 from fer_edge_bench.detection_metrics import Detections, evaluate_detections, recall_at_false_positives
 from fer_edge_bench.detection_record import read_detection_record
 from fer_edge_bench.wider import read_wider
@@ -24,13 +21,8 @@ def test_recall_is_not_below_the_public_mtcnn_at_its_number_of_false_positives(d
     folder = data_folder / "wider_face"
     photos = read_wider(folder / "wider_face_val_subset_bbx_gt.txt")
     assert len(photos) == 427
-    bundle, engine = Bundle.open(default_bundle_path()), load_engine("onnx")
-    detector = FaceDetector(
-        Stage(bundle, "pnet", engine),
-        Stage(bundle, "rnet", engine, batch_sizes=(1, 8)),
-        Stage(bundle, "onet", engine),
-        DetectorOptions(min_face_px=20),  # the reference's
-    )
+    # The reference's smallest face; the engine is the one that is preferred where all are installed.
+    detector = EmotionPipeline(engine="litert", min_face_px=20).detector
     ours = {}
     for photo in photos:
         frame = read_image(folder / "images" / photo.name)

@@ -12,12 +12,14 @@ RECORD = {
         "vote_share": 0.5,
         "label_smoothing": 0.05,
         "epochs": 60,
+        "optimizer": "sgd",
         "momentum": 0.9,
         "batch_size": 128,
         "peak_rate": 0.1,
         "weight_decay": 0.0005,
         "seed": 2013,
     },
+    "started_from": None,
     "model": {
         "name": "mini",
         "architecture": "mini_xception",
@@ -75,6 +77,7 @@ def changed(path: str, value) -> dict:
         "308 left out: constant value). Targets: 0.5 x label + 0.5 x E[label | FER+ votes], smoothed by 0.05.",
         "60 epochs of SGD with Nesterov momentum 0.9, batch 128, one-cycle",
         "rate with peak 0.1, weight decay 0.0005, seed 2013.",
+        "The weights are those after the last epoch: nothing was selected on PublicTest. Everything else is in",
     ],
 )
 def test_figures_of_the_record_are_on_the_card(line):
@@ -90,6 +93,25 @@ def test_figures_of_the_record_are_on_the_card(line):
 )
 def test_what_was_not_used_or_measured_is_said(path, value, text):
     assert text in model_card(changed(path, value))
+
+
+def test_adamw_is_named_without_the_momentum_that_it_does_not_use():
+    lines = model_card(changed("recipe/optimizer", "adamw")).splitlines()
+    assert "60 epochs of AdamW, batch 128, one-cycle" in lines
+    assert not any("omentum" in line for line in lines)
+
+
+def test_the_run_that_made_the_initial_weights_is_quoted():
+    before = {"command": "fer-edge train mini_xception --data fer2013.csv.gz --out models/first", "started_from": None}
+    lines = model_card(changed("started_from", before)).splitlines()
+    sentence = f"The initial weights came from `{before['command']}`. "
+    assert sentence + "60 epochs of SGD with Nesterov momentum 0.9, batch 128, one-cycle" in lines
+    # The folder's own command stays the one that is shown as made here.
+    assert f"    {RECORD['command']}" in lines
+
+
+def test_random_initial_weights_need_no_sentence():
+    assert "initial weights" not in model_card(RECORD)
 
 
 def test_the_card_says_what_the_model_must_not_be_used_for():

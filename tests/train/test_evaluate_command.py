@@ -235,9 +235,10 @@ def test_neither_bundle_nor_model(tmp_path, data):
 def test_a_bundle_without_classifier(engine, tmp_path, data):
     content = bar_manifest()
     stage = content["stages"].pop("classifier")
-    for name, widths in (("pnet", (1, 4)), ("rnet", (1, 4))):
+    for name, side, widths in (("pnet", None, (1, 4)), ("rnet", 24, (1, 4))):
         content["stages"][name] = copy.deepcopy(stage)
-        content["stages"][name]["crop_margin"] = None
+        content["stages"][name].update(colour="bgr", crop_margin=None)
+        content["stages"][name]["variants"][0]["inputs"] = [tensor_json("pixels", [None, side, side, 3])]
         content["stages"][name]["variants"][0]["outputs"] = [tensor_json(f"o{n}", [None, n]) for n in widths]
     with pytest.raises(InputError, match="expected a bundle with a classifier, found pnet, rnet alone"):
         run(write_bundle(tmp_path / "b", content), "--data", data)
@@ -282,7 +283,7 @@ def test_the_picture_is_drawn(engine, bundle, data, tmp_path, capsys):
     ("make", "error", "message"),
     [
         pytest.param(lambda p: p.write_bytes(b"old"), UsageError, "exists already; choose another", id="exists"),
-        pytest.param(lambda p: p.mkdir(), UsageError, "expected a file, found the folder", id="folder"),
+        pytest.param(lambda p: p.mkdir(), UsageError, "is a folder; expected the name of a file", id="folder"),
     ],
 )
 def test_a_place_for_the_picture_that_is_taken(monkeypatch, tmp_path, bundle, make, error, message):

@@ -36,9 +36,23 @@ def test_values_out_of_bounds_are_refused(field, value, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "SGD", "", None])
+def test_an_optimizer_of_another_name_is_refused(optimizer):
+    with pytest.raises(UsageError) as caught:
+        Recipe(architecture="mini_xception", optimizer=optimizer)
+    assert str(caught.value) == f"optimizer: expected one of sgd, adamw, found {optimizer!r}"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("epochs", 1), ("peak_rate", 1e-8), ("label_smoothing", 0.0), ("vote_share", 1.0), ("seed", 2**32 - 1)],
+    [
+        ("epochs", 1),
+        ("peak_rate", 1e-8),
+        ("label_smoothing", 0.0),
+        ("vote_share", 1.0),
+        ("seed", 2**32 - 1),
+        ("optimizer", "adamw"),
+    ],
 )
 def test_bounds_themselves_are_allowed(field, value):
     assert getattr(Recipe(architecture="mini_xception", **{field: value}), field) == value
@@ -54,6 +68,7 @@ CHANGES = {
     "input_shape_hwc": (64, 64, 1),
     "epochs": 61,
     "batch_size": 64,
+    "optimizer": "adamw",
     "peak_rate": 0.2,
     "momentum": 0.8,
     "weight_decay": 0.0,
@@ -61,6 +76,7 @@ CHANGES = {
     "vote_share": 0.5,
     "validation_fraction": 0.1,
     "seed": 1,
+    "start_from_sha256": "0" * 64,
     "augmentation": Augmentation(scale_range=(0.9, 1.2)),
 }
 

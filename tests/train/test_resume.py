@@ -108,6 +108,10 @@ def test_a_run_killed_and_interrupted_ends_with_the_weights_of_an_uninterrupted_
         "repeat its options to continue it, or add --restart to forget it"
     )
 
+    code, _, stderr = finish(start(folder, "ended", "--start-from", "whole"))
+    assert code == 2
+    assert "ended.partial holds an unfinished run with another start_from_sha256; " in stderr.splitlines()[-1]
+
     code, _, stderr = finish(start(folder, "ended"))
     assert code == 0, stderr
     assert f"continuing after {found[1]} of {N_EPOCHS} epochs of" in stderr

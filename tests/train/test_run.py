@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from train.support import HEADER, csv_row, learnable_faces, write_learnable_csv
 
-from fer_edge.errors import InputError, OutputError, UsageError
+from fer_edge.errors import InputError, IntegrityError, OutputError, UsageError
 from fer_edge.files import sha256_of_file
 from fer_edge_train.checkpoints import Checkpoints
 from fer_edge_train.recipe import Recipe
@@ -27,8 +27,10 @@ def run(keras):
 
 
 @pytest.fixture
-def recipe(tiny_network) -> Recipe:
-    return Recipe(architecture=tiny_network, epochs=2, batch_size=16, validation_fraction=0.1)
+def recipe(tiny_network, request) -> Recipe:
+    """A recipe of two short epochs; a test may ask for the other optimizer."""
+    optimizer = getattr(request, "param", "sgd")
+    return Recipe(architecture=tiny_network, epochs=2, batch_size=16, optimizer=optimizer, validation_fraction=0.1)
 
 
 @pytest.fixture
@@ -62,6 +64,7 @@ def test_a_run_makes_a_whole_folder_and_leaves_nothing_beside(run, recipe, tiny_
     assert record["schema"] == "fer-edge/training-record/1"
     assert record["command"] == "fer-edge train tiny --data tiny.csv --votes=tiny.csv --out mine --seed 1"
     assert recipe.differences(record["recipe"]) == []
+    assert record["started_from"] is None
     assert record["data"] == {
         "name": "FER-2013",
         "file_sha256": sha256_of_file(tiny_csv),
@@ -165,17 +168,17 @@ def test_targets_by_hand(run, recipe, tmp_path):
         (
             {"out": "other", "force": True},
             UsageError,
-            "{out}: --force replaces a model folder, found one without record.json; choose another name or empty it",
+            "{out}: --force replaces a folder with record.json, found one without it; choose another name or empty it",
         ),
         (
             {"out": "file", "force": True},
             UsageError,
-            "{out}: expected a folder or nothing, found a file or a link; choose another name",
+            "{out} is not a folder; expected the name of a folder",
         ),
         (
             {"out": "link", "force": True},
             UsageError,
-            "{out}: expected a folder or nothing, found a file or a link; choose another name",
+            "{out}: expected a folder or nothing, found a link; choose another name",
         ),
         (
             {"architecture": "mini_xeption"},
@@ -191,6 +194,12 @@ def test_targets_by_hand(run, recipe, tmp_path):
             {"votes": Path("votes.csv")},
             UsageError,
             "a vote share of 0 leaves votes.csv unused; leave --votes away or raise --vote-share",
+        ),
+        (
+            {"start_from": Path("nowhere")},
+            InputError,
+            "cannot read nowhere/record.json: No such file or directory; "
+            "expected a folder with a fer-edge/training-record/1 record",
         ),
     ],
 )
@@ -269,6 +278,7 @@ def interrupted(run, recipe, tiny_csv, out, monkeypatch, capsys):
 
 
 @pytest.mark.usefixtures("interrupted")
+@pytest.mark.parametrize("recipe", ["sgd", "adamw"], indirect=True)
 def test_an_interrupted_run_goes_on_to_the_same_weights(run, recipe, tiny_csv, out, keras, capsys):
     train(run, recipe, tiny_csv, out)
     assert capsys.readouterr().err.splitlines()[0] == "continuing after 1 of 2 epochs of 4 steps"
@@ -303,6 +313,88 @@ def test_another_recipe_is_refused_and_named(run, recipe, tiny_csv, out, changes
 def test_other_data_is_refused_and_named(run, recipe, tmp_path, out):
     with pytest.raises(UsageError, match="holds an unfinished run with another data; "):
         train(run, recipe, write_learnable_csv(tmp_path / "other.csv", 77, 21), out)
+
+
+@pytest.fixture
+def first(run, recipe, tiny_csv, out, capsys) -> Path:
+    """A finished run's folder, made from another seed than the recipe's."""
+    folder = out.with_name("first")
+    train(run, replace(recipe, seed=5, peak_rate=0.3), tiny_csv, folder)
+    capsys.readouterr()
+    return folder
+
+
+def trainable_weights(keras, folder: Path) -> list[np.ndarray]:
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    return [np.asarray(weight) for weight in model.trainable_weights]
+
+
+@pytest.mark.parametrize("recipe", ["sgd", "adamw"], indirect=True)
+def test_a_run_starts_from_another_runs_weights(run, recipe, tiny_csv, out, keras, first):
+    still = replace(recipe, epochs=1, peak_rate=1e-8)
+    record = train(run, still, tiny_csv, out, start_from=first)
+    for mine, theirs in zip(trainable_weights(keras, out), trainable_weights(keras, first), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+    # Nothing of this comes from the rate alone: without the start the weights are others.
+    alone = out.with_name("alone")
+    train(run, still, tiny_csv, alone)
+    kernels = [trainable_weights(keras, folder)[2] for folder in (alone, first)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.1
+
+    before = json.loads((first / "record.json").read_text())
+    digest = sha256_of_file(first / "model.keras")
+    assert record["recipe"]["start_from_sha256"] == digest
+    assert record["started_from"] == {
+        "model_sha256": digest,
+        **{key: before[key] for key in ("command", "recipe", "curve", "ms_per_image", "started_from")},
+    }
+    assert f"The initial weights came from `{before['command']}`." in (out / "README.md").read_text()
+
+
+def test_a_model_may_be_replaced_by_one_that_started_from_it(run, recipe, tiny_csv, first):
+    digest = sha256_of_file(first / "model.keras")
+    train(run, recipe, tiny_csv, first, start_from=first, force=True)
+    record = json.loads((first / "record.json").read_text())
+    assert record["started_from"]["model_sha256"] == digest
+    assert record["model"]["sha256"] == sha256_of_file(first / "model.keras") != digest
+
+
+def test_a_start_of_another_network_is_refused(run, recipe, tiny_csv, out, first):
+    with pytest.raises(InputError) as caught:
+        train(run, replace(recipe, architecture="mini_xception"), tiny_csv, out, start_from=first)
+    assert str(caught.value) == (
+        f"cannot start from {first}: expected mini_xception (48, 48, 1), found tiny (48, 48, 1)"
+    )
+    assert names(out.parent) == ["first"]
+
+
+def test_a_changed_start_is_refused(run, recipe, tiny_csv, out, first):
+    with (first / "model.keras").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(IntegrityError, match="the record is of another file"):
+        train(run, recipe, tiny_csv, out, start_from=first)
+    assert names(out.parent) == ["first"]
+
+
+@pytest.mark.parametrize("given", [[None, "first"], ["first", None], ["first", "second"]], ids=str)
+def test_another_start_is_refused_and_named(run, recipe, tiny_csv, out, first, monkeypatch, given):
+    train(run, replace(recipe, seed=6), tiny_csv, out.with_name("second"))
+    began, goes_on = (name and out.with_name(name) for name in given)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "make_progress", lambda stream: Interrupting())
+        with pytest.raises(KeyboardInterrupt):
+            train(run, recipe, tiny_csv, out, start_from=began)
+    with pytest.raises(UsageError) as caught:
+        train(run, recipe, tiny_csv, out, start_from=goes_on)
+    assert str(caught.value) == (
+        f"{out}.partial holds an unfinished run with another start_from_sha256; "
+        "repeat its options to continue it, or add --restart to forget it"
+    )
+    train(run, recipe, tiny_csv, out, start_from=began)
+    record = json.loads((out / "record.json").read_text())
+    assert (record["started_from"] is None) == (began is None)
+    assert len(record["curve"]) == 2
 
 
 @pytest.mark.usefixtures("interrupted")

@@ -37,7 +37,14 @@ def test_defaults_are_the_recipes(called):
     assert run(WITHOUT_VOTES) == 0
     recipe, options = called[0]
     assert recipe == Recipe(architecture="mini_xception")
-    assert options == {"data": Path("a.csv"), "votes": None, "out": Path("m"), "force": False, "restart": False}
+    assert options == {
+        "data": Path("a.csv"),
+        "votes": None,
+        "out": Path("m"),
+        "force": False,
+        "restart": False,
+        "start_from": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -45,6 +52,8 @@ def test_defaults_are_the_recipes(called):
     [
         (["--epochs", "3"], "epochs", 3),
         (["--batch-size", "32"], "batch_size", 32),
+        (["--optimizer", "adamw"], "optimizer", "adamw"),
+        (["--optimizer", "sgd"], "optimizer", "sgd"),
         (["--peak-rate", "0.3"], "peak_rate", 0.3),
         (["--weight-decay", "0"], "weight_decay", 0.0),
         (["--label-smoothing", "0.1"], "label_smoothing", 0.1),
@@ -66,6 +75,24 @@ def test_an_option_sets_its_field(called, words, field, value):
 def test_a_flag_is_handed_on(called, flag):
     run([*WITHOUT_VOTES, f"--{flag}"])
     assert called[0][1][flag] is True
+
+
+def test_a_start_is_handed_on_unread(called, tmp_path):
+    assert run([*WITHOUT_VOTES, "--start-from", str(tmp_path / "nowhere")]) == 0
+    recipe, options = called[0]
+    assert options["start_from"] == tmp_path / "nowhere"
+    assert recipe.start_from_sha256 is None  # the run reads the folder and fills it in
+
+
+def test_an_unknown_optimizer_is_refused_by_the_parser(called, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run([*WITHOUT_VOTES, "--optimizer", "adam"])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "argument --optimizer: invalid choice: 'adam'" in message
+    assert "sgd" in message
+    assert "adamw" in message
+    assert called == []
 
 
 def test_a_value_out_of_bounds_is_refused_before_keras_is_imported(called, monkeypatch):

@@ -97,12 +97,14 @@ class Heard:
         self.calls.append(("epoch", epoch, sorted(figures)))
 
 
-def train(training, recipe, tmp_path, *, targets=None, validation=None, progress=None):
+def train(training, recipe, tmp_path, *, targets=None, validation=None, progress=None, initial_weights=None):
     faces = learnable_set(40)
     if targets is None:
         targets = one_hot(faces.label_indices, 7)
     store = Checkpoints(tmp_path / "run")
-    return training.train(recipe, faces, targets, validation, store, progress or training.Progress())
+    return training.train(
+        recipe, faces, targets, validation, store, progress or training.Progress(), initial_weights=initial_weights
+    )
 
 
 def test_progress_hears_of_every_step_and_epoch(training, tiny_network, tmp_path):
@@ -115,13 +117,64 @@ def test_progress_hears_of_every_step_and_epoch(training, tiny_network, tmp_path
     assert result.ms_per_image > 0
 
 
-def test_learns_what_can_be_learnt(training, tiny_network, tmp_path):
+@pytest.mark.parametrize(
+    "changes",
+    [{"optimizer": "sgd"}, {"optimizer": "adamw", "peak_rate": 0.05}],
+    ids=lambda changes: changes["optimizer"],
+)
+def test_learns_what_can_be_learnt(training, tiny_network, tmp_path, changes):
     test = learnable_set(70, seed=5)
-    result = train(training, recipe_for(tiny_network, epochs=30, augmentation=NO_CHANGE), tmp_path, validation=test)
+    recipe = recipe_for(tiny_network, epochs=30, augmentation=NO_CHANGE, **changes)
+    result = train(training, recipe, tmp_path, validation=test)
     assert result.curve[-1]["train_loss"] < 0.3 * result.curve[0]["train_loss"]
     predicted = training.predict_logits(result.model, test.images).argmax(axis=1)
     assert np.mean(predicted == test.label_indices) > 0.8
     assert result.curve[-1]["val_top1"] == pytest.approx(np.mean(predicted == test.label_indices))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "weight_decay", "kind", "kept_decay"),
+    [
+        ("sgd", 5e-4, "SGD", 5e-4),
+        ("sgd", 0.0, "SGD", None),
+        ("adamw", 0.01, "AdamW", 0.01),
+        ("adamw", 0.0, "AdamW", 0.0),
+    ],
+)
+def test_the_optimizer_is_the_recipes(training, optimizer, weight_decay, kind, kept_decay):
+    recipe = recipe_for("mini_xception", optimizer=optimizer, weight_decay=weight_decay, momentum=0.8)
+    found = training._optimizer(recipe, 5)
+    assert type(found).__name__ == kind
+    assert found.weight_decay == kept_decay
+    if kind == "SGD":
+        assert (found.momentum, found.nesterov) == (0.8, True)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_run_begins_with_the_weights_it_is_given(training, tiny_network, keras, tmp_path, optimizer):
+    from fer_edge_train import zoo
+
+    rng = np.random.default_rng(4)
+    network = zoo.build(tiny_network, (48, 48, 1), 7)
+    given = [rng.normal(0, 0.1, weight.shape).astype(np.float32) for weight in network.get_weights()]
+    given[2][:], given[3][:] = 5.0, 100.0  # moving mean and variance of the one normalization
+    recipe = recipe_for(tiny_network, epochs=1, peak_rate=1e-8, optimizer=optimizer)
+    result = train(training, recipe, tmp_path, initial_weights=given)
+    found = result.model.get_weights()
+    assert [weight.name for weight in result.model.non_trainable_weights] == ["moving_mean", "moving_variance"]
+    for index in (0, 1, 4, 5):
+        np.testing.assert_allclose(found[index], given[index], atol=1e-6)
+    # Two steps at Keras' momentum of 0.99; the batches' own moments are within -1..1 and 0..1.
+    assert found[2] == pytest.approx(5.0 * 0.99**2, abs=1 - 0.99**2)
+    assert found[3] == pytest.approx(100.0 * 0.99**2, abs=1 - 0.99**2)
+
+
+def test_a_continued_run_leaves_the_given_weights_aside(training, tiny_network, tmp_path):
+    first = train(training, recipe_for(tiny_network), tmp_path)
+    zeros = [np.zeros_like(weight) for weight in first.model.get_weights()]
+    again = train(training, recipe_for(tiny_network), tmp_path, initial_weights=zeros)
+    for mine, theirs in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_a_finished_run_is_not_trained_further(training, tiny_network, tmp_path):

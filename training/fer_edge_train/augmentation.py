@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge._cv2 import import_cv2
+
 __all__ = ["Augmentation"]
 
 
@@ -35,8 +37,7 @@ class Augmentation:
 
     def apply(self, images: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         """Return changed copies of uint8 (n, h, w, c); pixels from outside repeat the border."""
-        import cv2
-
+        cv2 = import_cv2()
         n = len(images)
         height, width, channels = images.shape[1:]
         mirrored = rng.random(n) < self.mirror_probability

@@ -10,7 +10,7 @@ from typing import Any
 from fer_edge.errors import InputError, IntegrityError
 from fer_edge.files import sha256_of_file
 
-__all__ = ["RECORD_NAME", "ClassifierSource", "check_file", "read_classifier", "read_record"]
+__all__ = ["RECORD_NAME", "TRAINING_RECORD_SCHEMA", "ClassifierSource", "check_file", "read_classifier", "read_record"]
 
 RECORD_NAME = "record.json"
 TRAINING_RECORD_SCHEMA = "fer-edge/training-record/1"

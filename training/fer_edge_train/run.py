@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import shutil
 import sys
 from dataclasses import replace
@@ -16,7 +15,7 @@ import numpy as np
 
 from fer_edge import __version__
 from fer_edge.errors import InputError, OutputError, UsageError
-from fer_edge.files import atomic_path, ensure_writable_target, sha256_of_file, write_text
+from fer_edge.files import atomic_path, check_folder_target, replace_folder, sha256_of_file, write_text
 from fer_edge.machine import machine_summary, package_versions
 from fer_edge_train import zoo
 from fer_edge_train.card import model_card
@@ -24,16 +23,17 @@ from fer_edge_train.checkpoints import Checkpoints
 from fer_edge_train.datasets import FaceSet, read_fer2013
 from fer_edge_train.datasets.ferplus import read_ferplus_votes
 from fer_edge_train.metrics import accuracy, confusion_matrix, per_class_recall
+from fer_edge_train.model_folder import RECORD_NAME, TRAINING_RECORD_SCHEMA
 from fer_edge_train.plots import plot_curve
 from fer_edge_train.progress import make_progress
 from fer_edge_train.recipe import PIXEL_MEAN, PIXEL_STD, Recipe
 from fer_edge_train.soft_targets import label_distribution_given_votes, one_hot, smooth
 from fer_edge_train.start import read_start
 from fer_edge_train.training import predict_logits, train
+from fer_edge_train.typed_command import typed_command
 
-__all__ = ["RECORD_SCHEMA", "train_to_folder"]
+__all__ = ["train_to_folder"]
 
-RECORD_SCHEMA = "fer-edge/training-record/1"
 _TRAINING, _TEST = "Training", "PublicTest"
 
 
@@ -52,12 +52,13 @@ def train_to_folder(
     Unfinished work is kept in `out` + ".partial"; the same call continues it. `out` appears only when it is complete.
 
     Raises:
-        InputError: data that cannot be read.
+        InputError: data or a start that cannot be read.
+        IntegrityError: the start's model file is not the one that its record describes.
         OutputError: `out` cannot be written.
         UsageError: `out` exists without `force` or is no model folder, or an unfinished run there has another recipe or
             other data.
     """
-    _check_target(out, force=force)
+    check_folder_target(out, force=force, marker=RECORD_NAME)
     zoo.check_name(recipe.architecture)
     if recipe.vote_share and votes is None:
         raise UsageError("a vote share above 0 needs the votes: give --votes fer2013new.csv")
@@ -112,9 +113,9 @@ def train_to_folder(
     public_test = accuracy(predicted, test.label_indices)
     recall = per_class_recall(confusion_matrix(predicted, test.label_indices, len(test.labels)))
     record: dict[str, Any] = {
-        "schema": RECORD_SCHEMA,
+        "schema": TRAINING_RECORD_SCHEMA,
         "fer_edge_version": __version__,
-        "command": _command_line(),
+        "command": typed_command(),
         "recipe": recipe.to_json(),
         "started_from": start.history if start is not None else None,
         "model": {
@@ -192,34 +193,9 @@ def _check_same_run(
         )
 
 
-def _command_line() -> str:
-    """Return the command as typed, with the folders of files left out: a record names files, not somebody's disk."""
-    return shlex.join(["fer-edge", *(_without_folders(word) for word in sys.argv[1:])])
-
-
-def _without_folders(word: str) -> str:
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    if "/" in value and (Path(value).is_absolute() or Path(value).is_file()):
-        value = Path(value).name
-    return f"{option}{equals}{value}"
-
-
-def _check_target(out: Path, *, force: bool) -> None:
-    """Check before any work that `out` may be made or, with `force`, replaced: nothing but a model folder is."""
-    if out.name in ("", ".."):
-        raise UsageError(f"{out}: expected a folder with a name of its own, which becomes the model's name")
-    ensure_writable_target(out, force=force)
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UsageError(f"{out}: expected a folder or nothing, found a file or a link; choose another name")
-    if out.is_dir() and any(out.iterdir()) and not (out / "record.json").is_file():
-        raise UsageError(
-            f"{out}: --force replaces a model folder, found one without record.json; choose another name or empty it"
-        )
-
-
 def _write_folder(out: Path, model: Any, record: dict[str, Any]) -> None:
     """Make the folder beside its place, then rename it in; one that was there is kept until the new one is complete."""
-    staging, replaced = out.with_name(f".{out.name}.staging"), out.with_name(f".{out.name}.replaced")
+    staging = out.with_name(f".{out.name}.staging")
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
@@ -229,26 +205,10 @@ def _write_folder(out: Path, model: Any, record: dict[str, Any]) -> None:
         write_text(staging / "record.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
         write_text(staging / "README.md", model_card(record))
         plot_curve(record["curve"], staging / "curve.png")
-        _swap_in(staging, out, replaced)
+        replace_folder(staging, out)
+    except OutputError as error:
+        raise OutputError(f"{error}; the trained weights are kept") from error
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}; the trained weights are kept") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _swap_in(staging: Path, out: Path, replaced: Path) -> None:
-    """Rename `staging` to `out`; a folder that was there steps aside first and comes back where that fails.
-
-    Where an earlier process ended between the two renames, `replaced` is the only copy of the old folder: it is removed
-    only when `out` is in place.
-    """
-    if out.exists():
-        shutil.rmtree(replaced, ignore_errors=True)
-        out.replace(replaced)
-    try:
-        staging.replace(out)
-    except BaseException:
-        if replaced.exists() and not out.exists():
-            replaced.replace(out)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)

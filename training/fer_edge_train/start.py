@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import InputError
-from fer_edge.files import sha256_of_file
+from fer_edge_train.model_folder import read_classifier
 from fer_edge_train.recipe import Recipe
 
 __all__ = ["Start", "read_start"]
@@ -38,20 +37,19 @@ def read_start(folder: Path, recipe: Recipe) -> Start:
 
     Raises:
         InputError: the folder cannot be read, or holds another network than the recipe's.
+        IntegrityError: the model file is not the one that the record describes.
     """
-    try:
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        model_info = record["model"]
-        path = folder / model_info["file"]
-        found = (model_info["architecture"], tuple(model_info["input_shape_hwc"]))
-        history = {key: record.get(key) for key in ("command", "recipe", "curve", "ms_per_image", "started_from")}
-        model = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"cannot start from {folder}: {error}; expected a folder made by fer-edge train") from error
-    if found != (recipe.architecture, recipe.input_shape_hwc):
+    source = read_classifier(folder)
+    architecture = source.record["model"].get("architecture")
+    if (architecture, source.input_shape_hwc) != (recipe.architecture, recipe.input_shape_hwc):
         raise InputError(
             f"cannot start from {folder}: expected {recipe.architecture} {recipe.input_shape_hwc}, "
-            f"found {found[0]} {found[1]}"
+            f"found {architecture} {source.input_shape_hwc}"
         )
-    digest = sha256_of_file(path)
-    return Start(weights=model.get_weights(), sha256=digest, history={"model_sha256": digest, **history})
+    model = keras.saving.load_model(source.path, compile=False)
+    kept = ("command", "recipe", "curve", "ms_per_image", "started_from")
+    return Start(
+        weights=model.get_weights(),
+        sha256=source.sha256,
+        history={"model_sha256": source.sha256, **{key: source.record.get(key) for key in kept}},
+    )

@@ -115,6 +115,11 @@ REFUSED = {
     "a label too few": (
         ("labels",), ["angry", "happy"], f"{FLOAT}, outputs: expected lengths of the last axes [2], found [3]"
     ),
+    "a label twice": (
+        ("labels",),
+        ["angry", "happy", "angry"],
+        f"{ROOT}, labels: expected each class once, found 'angry' twice",
+    ),
     "attribution as text": (("attribution",), "me", f"{ROOT}, attribution: expected list, found str"),
     "provenance as list": (("provenance",), [], f"{ROOT}, provenance: expected dict, found list"),
     "stages as list": (("stages",), [], f"{STAGES}: expected an object, found list"),
@@ -143,7 +148,40 @@ REFUSED = {
     "std 0": (
         ("stages", "classifier", "pixel_std"),
         0,
-        f"{STAGE}: variant fake float32: std: expected a positive number, found 0.0",
+        f"{STAGE}: pixel_std: expected 0.001 to 1000000, found 0",
+    ),
+    "a std too small": (
+        ("stages", "classifier", "pixel_std"),
+        0.0009,
+        f"{STAGE}: pixel_std: expected 0.001 to 1000000, found 0.0009",
+    ),
+    "a std too large": (
+        ("stages", "classifier", "pixel_std"),
+        1000001,
+        f"{STAGE}: pixel_std: expected 0.001 to 1000000, found 1000001",
+    ),
+    "a negative std": (
+        ("stages", "classifier", "pixel_std"), -1, f"{STAGE}: pixel_std: expected 0.001 to 1000000, found -1"
+    ),
+    "a mean too large": (
+        ("stages", "classifier", "pixel_mean"),
+        1e300,
+        f"{STAGE}: pixel_mean: expected -1000000 to 1000000, found 1e+300",
+    ),
+    "a mean too small": (
+        ("stages", "classifier", "pixel_mean"),
+        -1000001,
+        f"{STAGE}: pixel_mean: expected -1000000 to 1000000, found -1000001",
+    ),
+    "a height too large": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "shape"),
+        [None, 1025, 4, 1],
+        f"{FLOAT}, inputs: expected a height and width of 1 to 1024, found 1025 x 4 x 1",
+    ),
+    "a width of 400 digits": (
+        ("stages", "classifier", "variants", 0, "inputs", 0, "shape"),
+        [None, 6, 10**400, 1],
+        f"{FLOAT}, inputs: expected a height and width of 1 to 1024, found 6 x 1{'0' * 19} x 1",
     ),
     "a number too large": (
         ("stages", "classifier", "pixel_mean"), 10**400, f"{STAGE}: pixel_mean: expected a smaller number"
@@ -393,10 +431,56 @@ def test_nesting_is_bounded(depth, taken):
             Manifest.from_json(text)
 
 
-def detector_stage(name, widths):
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        pytest.param(("stages", "classifier", "pixel_std"), 1e-3, id="smallest std"),
+        pytest.param(("stages", "classifier", "pixel_std"), 1e6, id="largest std"),
+        pytest.param(("stages", "classifier", "pixel_mean"), -1e6, id="smallest mean"),
+        pytest.param(("stages", "classifier", "pixel_mean"), 1e6, id="largest mean"),
+        pytest.param(
+            ("stages", "classifier", "variants", 0, "inputs", 0, "shape"), [16, 1024, 1024, 1], id="largest input"
+        ),
+        pytest.param(("provenance",), {"a": {"é 表": [{"b c": 1}]}}, id="keys that are plain text"),
+    ],
+)
+def test_the_limits_themselves_are_taken(path, value):
+    Manifest.from_json(json.dumps(changed(manifest_json(), path, value)))
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        pytest.param(("provenance",), f"{ROOT}: provenance", id="provenance"),
+        pytest.param(("calibration",), f"{ROOT}: calibration", id="calibration"),
+        pytest.param(("stages", "classifier", "variants", 0, "measured"), f"{VARIANT}: measured", id="measured"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("key", "shown"), [("x\x1b[2J", "'x\\x1b[2J'"), ("a\nb", "'a\\nb'"), ("\udc80", "'\\udc80'")], ids=ascii
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        pytest.param(lambda inner: inner, id="outermost"),
+        pytest.param(lambda inner: {"a": {"b": inner}}, id="in objects"),
+        pytest.param(lambda inner: {"a": [1, [{"b": "text"}, inner]]}, id="in lists"),
+    ],
+)
+def test_keys_of_free_content_have_no_control_characters(path, where, key, shown, around):
+    text = json.dumps(changed(manifest_json(), path, around({key: 1})))
+    with pytest.raises(IntegrityError) as raised:
+        Manifest.from_json(text)
+    assert str(raised.value) == f"{where}: expected keys without control characters, found {shown}"
+
+
+INPUT_SHAPES = {"pnet": [None, None, None, 3], "rnet": [None, 24, 24, 3], "onet": [None, 48, 48, 3]}
+
+
+def detector_stage(name, widths, shape=None):
     stage = manifest_json()["stages"]["classifier"]
     stage.update(colour="bgr", crop_margin=None)
-    stage["variants"][0]["inputs"] = [tensor_json("pixels", [None, 24, 24, 3])]
+    stage["variants"][0]["inputs"] = [tensor_json("pixels", shape or INPUT_SHAPES[name])]
     stage["variants"][0]["outputs"] = [tensor_json(f"out{i}", [None, width]) for i, width in enumerate(widths)]
     return json.dumps({**manifest_json(), "labels": [], "stages": {name: stage}})
 
@@ -413,3 +497,31 @@ def test_the_outputs_of_the_detectors_stages(name, widths):
         )
         with pytest.raises(IntegrityError, match=f"^{re.escape(message)}$"):
             Manifest.from_json(detector_stage(name, wrong))
+
+
+@pytest.mark.parametrize("batch", [None, 16], ids=["any batch", "fixed batch"])
+@pytest.mark.parametrize(
+    ("name", "widths", "expected", "wrong"),
+    [
+        ("pnet", [1, 4], "any x any x 3", [(12, 12), (None, 12), (12, None)]),
+        ("rnet", [1, 4], "24 x 24 x 3", [(None, None), (24, 48), (48, 48), (24, 10**9)]),
+        ("onet", [1, 4, 10], "48 x 48 x 3", [(None, 48), (24, 24), (10**9, 48)]),
+    ],
+    ids=["pnet", "rnet", "onet"],
+)
+def test_the_inputs_of_the_detectors_stages(batch, name, widths, expected, wrong):
+    Manifest.from_json(detector_stage(name, widths, [batch, *INPUT_SHAPES[name][1:]]))
+    for height, width in wrong:
+        found = " x ".join("any" if length is None else str(length) for length in (height, width, 3))
+        with pytest.raises(IntegrityError) as raised:
+            Manifest.from_json(detector_stage(name, widths, [batch, height, width, 3]))
+        assert str(raised.value) == (
+            f"manifest.json, stages, {name}, fake float32, inputs: expected {expected} after the batch, found {found}"
+        )
+
+
+def test_a_detectors_stage_takes_colour():
+    content = json.loads(detector_stage("rnet", [1, 4], [None, 24, 24, 1]))
+    content["stages"]["rnet"]["colour"] = "gray"
+    with pytest.raises(IntegrityError, match=r"inputs: expected 24 x 24 x 3 after the batch, found 24 x 24 x 1$"):
+        Manifest.from_json(json.dumps(content))

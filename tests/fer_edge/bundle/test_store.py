@@ -45,6 +45,13 @@ def test_a_bundle_is_read(tmp_path, store):
     assert bundle.verify() == 1
 
 
+def test_the_manifests_bytes_are_kept_as_they_are(tmp_path, store):
+    folder = write_bundle(tmp_path / "bundle")
+    raw = b"\n " + (folder / "manifest.json").read_bytes() + b"\r\n"
+    (folder / "manifest.json").write_bytes(raw)
+    assert Bundle.open(store(folder)).manifest_bytes == raw
+
+
 def test_the_installed_bundle_is_whole():
     bundle = Bundle.open()
     assert bundle.path == default_bundle_path()

@@ -4,6 +4,7 @@ import json
 import zipfile
 
 import pytest
+from runtime_support import manifest_json, write_bundle
 
 from fer_edge.bundle import Bundle
 from fer_edge.cli import main
@@ -22,6 +23,39 @@ def test_inspect_names_every_variant_and_what_was_measured(capsys, default_bundl
     figures = next(v for v in stages["classifier"].variants if (v.engine, v.precision) == ("litert", "int8")).measured
     assert f"PublicTest {100 * figures['PublicTest']['top1']:.2f} %" in int8
     assert "n = 3589" in int8
+
+
+@pytest.mark.parametrize(
+    ("figures", "shown"),
+    [
+        pytest.param(
+            {"top1": 0.5, "interval95": [0.25, 0.75], "n": 4, "drop_points": -0.5},
+            "data 50.00 % (25.00 to 75.00, n = 4), drop -0.50 points",
+            id="convert's",
+        ),
+        pytest.param({"top1": 0.5}, 'data {"top1": 0.5}', id="one of them"),
+        pytest.param(
+            {"top1": "0.5", "interval95": [0.25, 0.75], "n": 4, "drop_points": 0.5},
+            'data {"top1": "0.5", "interval95": [0.25, 0.75], "n": 4, "drop_points": 0.5}',
+            id="text for a number",
+        ),
+        pytest.param(
+            {"top1": 10**400, "n": 4},
+            f'data {{"top1": 1{"0" * 190}…',
+            id="long",
+        ),
+        pytest.param([0.5], "data [0.5]", id="list"),
+        pytest.param(None, "data null", id="null"),
+        pytest.param("\x1b[2J\n", 'data "\\u001b[2J\\n"', id="control characters"),
+    ],
+)
+def test_inspect_shows_figures_of_any_shape(capsys, tmp_path, figures, shown):
+    content = manifest_json()
+    content["stages"]["classifier"]["variants"][0]["measured"] = {"data": figures}
+    assert main(["bundle", "inspect", str(write_bundle(tmp_path / "bundle", content))]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.splitlines()[2].endswith(f"bytes  {shown}")
 
 
 def test_inspect_as_json_is_the_manifest(capsys, default_bundle):
@@ -45,6 +79,15 @@ def test_a_packed_bundle_is_the_same_bundle_and_the_same_bytes_each_time(capsys,
     assert packed.verify() == default_bundle.verify()
     with zipfile.ZipFile(first) as archive:
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_the_manifest_is_packed_byte_for_byte(tmp_path):
+    folder = write_bundle(tmp_path / "bundle")
+    raw = b"\n" + (folder / "manifest.json").read_bytes() + b"  \r\n"
+    (folder / "manifest.json").write_bytes(raw)
+    assert main(["bundle", "pack", str(folder), "-o", str(tmp_path / "a.zip")]) == 0
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("manifest.json") == raw
 
 
 @pytest.mark.parametrize(

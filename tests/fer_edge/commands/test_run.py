@@ -293,6 +293,29 @@ def test_a_damaged_bundle_ends_with_4(capsys, tmp_path, default_bundle, damage):
     assert entry.file in captured.err
 
 
+def test_a_folder_that_holds_something_is_refused_before_any_analysis(run, tmp_path, demo_bgr):
+    for name in ("photos", "drawn"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "a.png"), demo_bgr)
+    code, records, err = run(tmp_path / "photos", "--annotate", tmp_path / "drawn")
+    assert (code, records) == (2, [])
+    assert "--force" in err
+    code, records, err = run(tmp_path / "photos", "--annotate", tmp_path / "drawn", "--force")
+    assert (code, len(records), err) == (0, 1, "")
+    assert (cv2.imread(str(tmp_path / "drawn" / "a.png")) != demo_bgr).any()
+
+
+@pytest.mark.parametrize("words", [[], ["--force"]], ids=["", "--force"])
+def test_the_source_is_never_the_target(run, tmp_path, demo_bgr, words):
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), demo_bgr)
+    before = path.read_bytes()
+    code, records, err = run(path, "--annotate", path, *words)
+    assert (code, records) == (2, [])
+    assert err.count("\n") == 1
+    assert path.read_bytes() == before
+
+
 def test_ctrl_c_while_frames_come_leaves_no_half_video(run, tmp_path, demo_bgr, monkeypatch, default_bundle):
     write_video(tmp_path / "clip.mp4", [demo_bgr] * 3)
     calls = []

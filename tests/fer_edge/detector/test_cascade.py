@@ -45,7 +45,7 @@ def engine_for(name, compute):
 
 @pytest.fixture
 def cascade(tmp_path):
-    """Function from P-Net's cells (row, column) -> (logit, offsets) and the others' offsets to a detector and engines."""
+    """Function from P-Net's cells {(row, column): (logit, offsets)} and the others' offsets to detector and engines."""
 
     def make(cells, rnet_offsets=(0, 0, 0, 0), onet_offsets=(0, 0, 0, 0), rnet_logit=SURE, onet_logit=SURE, **options):
         bundle = Bundle.open(write_bundle(tmp_path / "bundle", {**manifest_json(), "labels": [], "stages": STAGES}))
@@ -79,8 +79,8 @@ FRAME[..., 1] = np.arange(80)[:, np.newaxis]
 
 
 def test_a_box_without_offsets(cascade):
-    # The first level is half the frame. Cell (3, 2) sees its pixels 5 … 16 by 7 … 18, counted from 1: 10 … 32 by 14 … 36
-    # of the frame. From 0 and by edges that is 9 to 32 by 13 to 36.
+    # The first level is half the frame. Cell (3, 2) sees pixels 5 … 16 by 7 … 18 of it, counted from 1: 10 … 32 by
+    # 14 … 36 of the frame. From 0 and by edges that is 9 to 32 by 13 to 36.
     detector, _ = cascade({(3, 2): (SURE, (0, 0, 0, 0))})
     (face,) = detector(FRAME)
     assert face.box_xyxy.tolist() == [9, 13, 32, 36]

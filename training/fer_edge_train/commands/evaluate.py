@@ -10,7 +10,6 @@ from typing import Any
 
 from fer_edge import __version__
 from fer_edge.command import Command
-from fer_edge.errors import UsageError
 from fer_edge_train.datasets.fer2013 import FER2013_USAGES
 
 __all__ = ["COMMAND", "RECORD_SCHEMA"]
@@ -96,8 +95,6 @@ def _check_picture(path: Path, *, force: bool) -> None:
     from fer_edge.files import ensure_writable_target
     from fer_edge_train.plots import require_matplotlib
 
-    if path.is_dir():
-        raise UsageError(f"--confusion-png: expected a file, found the folder {path}; name a file in it")
     ensure_writable_target(path, force=force)
     require_matplotlib()
 

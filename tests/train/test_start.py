@@ -1,0 +1,79 @@
+"""Training that starts from another run's weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fer_edge.errors import InputError, IntegrityError
+from fer_edge.files import sha256_of_file
+from fer_edge_train.recipe import Recipe
+from fer_edge_train.start import read_start
+from fer_edge_train.zoo import build
+
+RECIPE = Recipe(architecture="mini_xception")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build("mini_xception", (48, 48, 1), 7)
+
+
+@pytest.fixture
+def folder(tmp_path, model):
+    model.save(tmp_path / "model.keras")
+    record = {
+        "schema": "fer-edge/training-record/1",
+        "command": "fer-edge train mini_xception --out first",
+        "recipe": {"epochs": 3},
+        "curve": [{"train_loss": 1.5}],
+        "ms_per_image": 2.5,
+        "started_from": None,
+        "model": {
+            "name": "first",
+            "file": "model.keras",
+            "architecture": "mini_xception",
+            "sha256": sha256_of_file(tmp_path / "model.keras"),
+            "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
+            "input_shape_hwc": [48, 48, 1],
+            "pixel_mean": 128.0,
+            "pixel_std": 128.0,
+        },
+    }
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+def test_weights_and_history_are_those_of_the_folder(folder, model):
+    start = read_start(folder, RECIPE)
+    for ours, theirs in zip(start.weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert start.sha256 == sha256_of_file(folder / "model.keras")
+    assert start.history == {
+        "model_sha256": start.sha256,
+        "command": "fer-edge train mini_xception --out first",
+        "recipe": {"epochs": 3},
+        "curve": [{"train_loss": 1.5}],
+        "ms_per_image": 2.5,
+        "started_from": None,
+    }
+
+
+def test_another_network_is_refused(folder):
+    other = Recipe(architecture="mini_xception", input_shape_hwc=(64, 64, 1))
+    with pytest.raises(InputError, match=r"expected mini_xception \(64, 64, 1\), found mini_xception \(48, 48, 1\)"):
+        read_start(folder, other)
+
+
+def test_a_changed_model_file_is_refused(folder):
+    with (folder / "model.keras").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(IntegrityError, match=r"model\.keras"):
+        read_start(folder, RECIPE)
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        read_start(tmp_path / "nowhere", RECIPE)
