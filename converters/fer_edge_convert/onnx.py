@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.engines import TensorSpec
-from fer_edge_convert.onnx_graph import take_out_edge_quantizers, without_names
+from fer_edge_convert.onnx_graph import align_addition_scales, take_out_edge_quantizers, without_names
 from fer_edge_convert.quiet import require_converters
 
 __all__ = ["QuantizedOnnx", "to_onnx_float32", "to_onnx_int8"]
@@ -79,6 +79,7 @@ def to_onnx_int8(model_float32: bytes, calibration: Floats) -> QuantizedOnnx:
             reduce_range=True,
         )
         graph = onnx.load_model(target)
+    align_addition_scales(graph)
     tensors = take_out_edge_quantizers(graph)
     return QuantizedOnnx(
         model=without_names(graph).SerializeToString(),

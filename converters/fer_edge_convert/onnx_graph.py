@@ -8,7 +8,7 @@ from typing import Any
 
 from fer_edge.engines import TensorSpec
 
-__all__ = ["EdgeTensors", "take_out_edge_quantizers", "without_names"]
+__all__ = ["EdgeTensors", "align_addition_scales", "take_out_edge_quantizers", "without_names"]
 
 _SHAPE_OPS = ("Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
@@ -72,6 +72,41 @@ def take_out_edge_quantizers(model: Any) -> EdgeTensors:
         graph.node.remove(last)
         _rename(graph, stored, sink.name)
     return EdgeTensors(input=input_spec, outputs=tuple(output_specs))
+
+
+def align_addition_scales(model: Any) -> None:
+    """Give both inputs of each addition one scale, a power of two times the output's.
+
+    ONNX Runtime adds quantized tensors in float32, as a * (scale_a / scale_out) + b * (scale_b / scale_out), rounded;
+    aarch64 fuses the multiplication with the addition and x86 does not, so sums near a half come out differently.
+    Powers of two make every product and sum exact, and the answers the same.
+
+    Args:
+        model: onnx.ModelProto in QDQ form with uint8 activations, changed in place; what feeds an addition must feed
+            nothing else, as in a residual network.
+    """
+    import math
+
+    import numpy as np
+    from onnx import numpy_helper
+
+    constants = {item.name: item for item in model.graph.initializer}
+    maker = {name: node for node in model.graph.node for name in node.output}
+
+    def parameters(dequantizer: Any) -> tuple[float, int]:
+        scale, zero_point = (numpy_helper.to_array(constants[name]).item() for name in dequantizer.input[1:3])
+        return scale, zero_point
+
+    for addition in (node for node in model.graph.node if node.op_type == "Add"):
+        sources = [maker[name] for name in addition.input]
+        output_scale, _ = parameters(_first_reader(model.graph, addition.output[0]))
+        ranges = [(-zero * scale, (255 - zero) * scale) for scale, zero in map(parameters, sources)]
+        low, high = min(pair[0] for pair in ranges), max(pair[1] for pair in ranges)
+        scale = output_scale * 2.0 ** math.ceil(math.log2((high - low) / 255 / output_scale))
+        zero_point = round(-low / scale)
+        for source in sources:
+            for name, value in ((source.input[1], np.float32(scale)), (source.input[2], np.uint8(zero_point))):
+                constants[name].CopyFrom(numpy_helper.from_array(np.array(value), name))
 
 
 def without_names(model: Any) -> Any:

@@ -86,3 +86,40 @@ def test_a_batch_answers_as_its_images(onnx_int8):
     (together,) = run_onnx(onnx_int8.model, pixels=IMAGES[:8])
     alone = [run_onnx(onnx_int8.model, pixels=image[np.newaxis])[0] for image in IMAGES[:8]]
     assert together.tobytes() == np.concatenate(alone).tobytes()
+
+
+@pytest.fixture
+def shipped(default_bundle):
+    """The graph of the default bundle's int8 classifier, whose residual modules the small model here lacks."""
+    import onnx
+
+    variants = default_bundle.manifest.stages["classifier"].variants
+    (entry,) = (item.model for item in variants if (item.engine, item.precision) == ("onnx", "int8"))
+    return onnx.load_model_from_string(default_bundle.read(entry)).graph
+
+
+def test_weights_keep_seven_bits(shipped):
+    """Pairs of uint8 x int8 products then fit the 16-bit sums of x86 processors without VNNI."""
+    from onnx import numpy_helper
+
+    weights = [
+        array for array in map(numpy_helper.to_array, shipped.initializer) if array.dtype == np.int8 and array.ndim == 4
+    ]
+    assert len(weights) == 23
+    assert max(int(np.abs(array.astype(int)).max()) for array in weights) == 64
+
+
+def test_additions_are_exact_in_float32(shipped):
+    """Both inputs of an addition have one scale, the output's times a power of two, so nothing is left to rounding."""
+    from onnx import numpy_helper
+
+    constants = {item.name: numpy_helper.to_array(item) for item in shipped.initializer}
+    maker = {name: node for node in shipped.node for name in node.output}
+    reader = {name: node for node in shipped.node for name in node.input}
+    additions = [node for node in shipped.node if node.op_type == "Add"]
+    assert len(additions) == 4
+    for addition in additions:
+        first, second = (constants[maker[name].input[1]].item() for name in addition.input)
+        ratio = np.float32(first) / np.float32(constants[reader[addition.output[0]].input[1]].item())
+        assert first == second
+        assert np.frexp(ratio)[0] == 0.5
