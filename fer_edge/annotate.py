@@ -77,16 +77,16 @@ def _draw_face(canvas: Pixels, face: Face, labels: tuple[str, ...]) -> None:
         cv2.LINE_AA,
     )
     if face_px >= _SMALLEST_FACE_WITH_BARS_PX:
-        _draw_bars(canvas, face, labels, (left, bottom), font_scale * 0.62)
+        _draw_bars(canvas, face, labels, (left, top, right, bottom), font_scale * 0.62)
 
 
 _SMALLEST_FACE_WITH_BARS_PX = 96  # below, seven lines of text are larger than the face
 
 
 def _draw_bars(
-    canvas: Pixels, face: Face, labels: tuple[str, ...], corner_xy: tuple[int, int], font_scale: float
+    canvas: Pixels, face: Face, labels: tuple[str, ...], box_px: tuple[int, int, int, int], font_scale: float
 ) -> None:
-    """Draw a bar for each probability below the box, or up from the frame's lower edge where there is no room."""
+    """Draw a bar for each probability below the box; beside it, or else over it, where the frame ends before."""
     cv2 = import_cv2()
     height, width = canvas.shape[:2]
     sizes = [cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, font_scale, 1)[0] for label in labels]
@@ -94,8 +94,16 @@ def _draw_bars(
     label_px = max(size[0] for size in sizes)
     bar_px = max(label_px, 40)
     panel_width, panel_height = label_px + bar_px + 3 * row_px // 2, row_px * len(labels) + row_px // 2
-    left = min(max(corner_xy[0], 0), max(width - panel_width, 0))
-    top = min(corner_xy[1] + row_px // 3, max(height - panel_height, 0))
+    box_left, _, box_right, box_bottom = box_px
+    gap_px = row_px // 3
+    left, top = box_left, box_bottom + gap_px
+    if top + panel_height > height:
+        if box_right + gap_px + panel_width <= width:
+            left = box_right + gap_px
+        elif box_left - gap_px - panel_width >= 0:
+            left = box_left - gap_px - panel_width
+    left = min(max(left, 0), max(width - panel_width, 0))
+    top = min(top, max(height - panel_height, 0))
     panel = canvas[top : top + panel_height, left : left + panel_width]
     panel[...] = panel // 3  # dark enough for white letters, the picture still shows
     for row, (label, prob) in enumerate(zip(labels, face.probs.tolist(), strict=True)):

@@ -215,3 +215,32 @@ def test_a_video_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkey
     assert str(raised.value) == f"cannot write {target}: {reason}"
     assert target.read_bytes() == b"old"
     assert names(tmp_path) == ["clip.mp4", "drawn.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("box", "covered"),
+    [
+        ((300, 40, 500, 240), (300, 250)),  # below
+        ((200, 250, 400, 470), (420, 400)),  # no room below: to the right
+        ((420, 250, 630, 470), (400, 400)),  # nor to the right: to the left
+    ],
+    ids=["below", "right", "left"],
+)
+def test_the_bars_leave_the_face_free_where_there_is_room(box, covered):
+    from fer_edge.annotate import draw_faces
+    from fer_edge.results import Face
+
+    frame = np.full((480, 640, 3), 240, np.uint8)
+    labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    face = Face(
+        box_xyxy=np.array(box, np.float32),
+        detection_score=1.0,
+        landmarks_xy=np.zeros((5, 2), np.float32),
+        probs=np.full(7, 1 / 7, np.float32),
+        emotion="angry",
+    )
+    drawn = draw_faces(frame, (face,), labels)
+    left, top, right, bottom = box
+    middle = drawn[top + 40 : bottom - 5, left + 5 : right - 5]
+    assert (middle == 240).all()
+    assert drawn[covered[1] : covered[1] + 60, covered[0] : covered[0] + 20].min() <= 80  # the panel's shade
