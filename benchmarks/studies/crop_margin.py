@@ -1,64 +1,51 @@
 """How much wider than the detector's box should the classifier's crop be? Accuracy over margins, on web photos.
 
-    python benchmarks/studies/crop_margin.py [BUNDLE]
+    python benchmarks/studies/crop_margin.py [BUNDLE] [--min-face-px 40]
 
-Needs ExpW's photos and `label.lst` (name, face, top, left, right, bottom, confidence, label) below
-$FER_EDGE_DATA/expw_dev. Each labelled face that the detector finds (intersection over union at least 0.4) is cut with
-every margin and classified with the bundle's float32 network.
+Needs photos in ExpW's layout below $FER_EDGE_DATA/expw_dev and looks at the part "fit" of them alone, so that the other
+part stays unseen by the choice. Each labelled face that the detector finds is cut with every margin and classified with
+the bundle's float32 network; `fer-edge evaluate BUNDLE --photos FOLDER --part held-out` then measures what was chosen.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from fer_edge import EmotionPipeline
-from fer_edge.images import read_image
-from fer_edge.preprocess import crop_square
-from fer_edge_bench.detection_metrics import iou_matrix
+from fer_edge.detector import DetectorOptions
+from fer_edge_train.labelled_photos import photos_of_part, read_labelled_photos
+from fer_edge_train.photo_evaluation import evaluate_photos
+from fer_edge_train.photo_pipeline import open_photo_pipeline
+from fer_edge_train.scorers import EngineChoice
 
+DEFAULT_BUNDLE = Path(__file__).resolve().parents[2] / "fer_edge" / "models" / "default"
 MARGINS = (-0.1, 0.0, 0.1, 0.2, 0.3)
-SMALLEST_OVERLAP = 0.4
-
-
-def labelled_faces(listing: Path) -> dict[str, list[tuple[np.ndarray, int]]]:
-    """Return boxes float32 (4,) and label indices by photo."""
-    faces: dict[str, list[tuple[np.ndarray, int]]] = defaultdict(list)
-    for line in listing.read_text(encoding="utf-8").splitlines():
-        name, _, top, left, right, bottom, _, label = line.split()
-        faces[name].append((np.array([left, top, right, bottom], dtype=np.float32), int(label)))
-    return faces
 
 
 def main() -> None:
-    folder = Path(os.environ["FER_EDGE_DATA"]) / "expw_dev"
-    pipeline = EmotionPipeline(sys.argv[1] if len(sys.argv) > 1 else None, precision="float32")
-    n_labelled, actual = 0, []
-    predicted: dict[float, list[int]] = {margin: [] for margin in MARGINS}
-    for name, faces in labelled_faces(folder / "label.lst").items():
-        n_labelled += len(faces)
-        frame = read_image(folder / "Images" / name)
-        found = pipeline.detector(frame)
-        if not found:
-            continue
-        overlap = iou_matrix(np.stack([box for box, _ in faces]), np.stack([face.box_xyxy for face in found]))
-        for row, (_, label) in zip(overlap, faces, strict=True):
-            if row.max() < SMALLEST_OVERLAP:
-                continue
-            actual.append(label)
-            box = found[int(row.argmax())].box_xyxy
-            for margin in MARGINS:
-                predicted[margin].append(int(pipeline.classifier(crop_square(frame, box, margin)).argmax()))
-    truth = np.array(actual)
-    print(f"{n_labelled} labelled faces, {len(truth)} found")
-    for margin in MARGINS:
-        right = np.array(predicted[margin]) == truth
-        recall = [right[truth == label].mean() for label in range(len(pipeline.labels))]
-        print(f"margin {margin:+.1f}: top-1 {100 * right.mean():.1f} %, mean recall {100 * np.mean(recall):.1f} %")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bundle", type=Path, nargs="?", default=DEFAULT_BUNDLE)
+    parser.add_argument("--min-face-px", type=float, default=40.0)
+    arguments = parser.parse_args()
+    pipeline = open_photo_pipeline(
+        arguments.bundle,
+        EngineChoice(precision="float32"),
+        detector=None,
+        options=DetectorOptions(min_face_px=arguments.min_face_px),
+        crop_margin=None,
+    )
+    photos = photos_of_part(read_labelled_photos(Path(os.environ["FER_EDGE_DATA"]) / "expw_dev"), "fit")
+    results = evaluate_photos(photos, pipeline.detector, pipeline.scorer, MARGINS)
+    print(f"{len(photos)} photos, found {results[0].recall}, {results[0].n_extra} other faces")
+    for result in results:
+        classes = [right.share for _, _, right, _ in result.class_shares()]
+        print(
+            f"margin {result.crop_margin:+.1f}: right of found {result.right_of_found}, "
+            f"mean over classes {100 * np.nanmean(classes):.1f} %, end to end {100 * result.end_to_end.share:.2f} %"
+        )
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def test_mini_xception_in_int8_is_below_100_kilobytes(converters, calibration):
     from fer_edge_convert.litert import to_litert_int8
     from fer_edge_train import zoo
 
-    network = zoo.build("mini_xception", (48, 48, 1), 7, data_format="channels_last")
+    network = zoo.build("mini_xception", (48, 48, 1), 7)
     made = to_litert_int8(network, calibration)
     assert 58_423 < len(made) < 100_000
     details = interpreter_of(made).get_tensor_details()

@@ -42,16 +42,14 @@ def tiny_network(keras, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a network of 250 weights that compiles at once; it stands in the zoo for one test."""
     from fer_edge_train import zoo
 
-    def build(input_shape_hwc, n_classes, *, data_format):
-        height, width, channels = input_shape_hwc
-        shape = (height, width, channels) if data_format == "channels_last" else (channels, height, width)
-        pixels = keras.Input(shape, name="pixels")
-        x = keras.layers.AveragePooling2D(8, data_format=data_format)(pixels)
-        x = keras.layers.BatchNormalization(axis=-1 if data_format == "channels_last" else 1)(x)
+    def build(input_shape_hwc, n_classes):
+        pixels = keras.Input(input_shape_hwc, name="pixels")
+        x = keras.layers.AveragePooling2D(8)(pixels)
+        x = keras.layers.BatchNormalization()(x)
         return keras.Model(pixels, keras.layers.Dense(n_classes, name="logits")(keras.layers.Flatten()(x)))
 
     module = types.ModuleType("tiny_network_of_the_tests")
-    module.build = build
+    module.ARCHITECTURE = zoo.Architecture(title="tiny", builder=build, input_shape_hwc=(48, 48, 1))
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(zoo.ARCHITECTURES, "tiny", f"{module.__name__}:build")
+    monkeypatch.setitem(zoo.ARCHITECTURES, "tiny", f"{module.__name__}:ARCHITECTURE")
     return "tiny"

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fer_edge.errors import MissingExtraError, UsageError
-from fer_edge_train.backend import import_keras
+from fer_edge_train.backend import fastest_compute_dtype, import_keras
 
 
 @pytest.mark.parametrize("name", ["openvino", "numpy", "Torch", ""])
@@ -45,3 +45,41 @@ def test_keras_missing_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(MissingExtraError, match=r"pip install \"fer-edge\[train\]\" torch$"):
         import_keras()
+
+
+CPUINFO = "processor\t: 0\nflags\t\t: fpu sse2 avx512f {} avx512_vnni\n"
+
+
+class Cuda:
+    def __init__(self, available: bool, bfloat16: bool) -> None:
+        self.is_available = lambda: available
+        self.is_bf16_supported = lambda: bfloat16
+
+
+@pytest.mark.parametrize(
+    ("backend", "flag", "gpu", "expected"),
+    [
+        pytest.param("torch", "avx512_bf16", None, "bfloat16", id="AMD Zen 4, Intel Cooper Lake"),
+        pytest.param("torch", "amx_bf16", None, "bfloat16", id="Intel Sapphire Rapids"),
+        pytest.param("torch", "avx2", None, "float32", id="a processor without it"),
+        pytest.param("torch", "avx512_bf16x", None, "float32", id="another flag"),
+        pytest.param("torch", "avx2", True, "bfloat16", id="a GPU with it"),
+        pytest.param("torch", "avx512_bf16", False, "float32", id="a GPU without it"),
+        pytest.param("tensorflow", "avx512_bf16", None, "float32", id="another backend"),
+    ],
+)
+def test_the_compute_type_is_what_the_hardware_multiplies(monkeypatch, tmp_path, backend, flag, gpu, expected):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    torch = type(sys)("torch")
+    torch.cuda = Cuda(gpu is not None, bool(gpu))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    (tmp_path / "cpuinfo").write_text(CPUINFO.format(flag))
+    assert fastest_compute_dtype(tmp_path / "cpuinfo") == expected
+
+
+def test_a_machine_without_cpuinfo_computes_in_float32(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    torch = type(sys)("torch")
+    torch.cuda = Cuda(False, False)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert fastest_compute_dtype(tmp_path / "none") == "float32"

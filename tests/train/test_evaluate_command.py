@@ -15,9 +15,10 @@ from runtime_support import fake_engine, file_json, manifest_json, tensor_json, 
 from train.support import HEADER, child_environment, csv_row, learnable_faces
 
 from fer_edge import cli
+from fer_edge._cv2 import import_cv2
 from fer_edge.engines import TensorSpec
 from fer_edge.errors import InputError, IntegrityError, MissingExtraError, OutputError, UsageError
-from fer_edge_train import scorers
+from fer_edge_train import evaluation_run, scorers
 from fer_edge_train.commands.evaluate import COMMAND
 from fer_edge_train.datasets import FER2013_LABELS
 from fer_edge_train.scorers import EngineChoice, open_scorer
@@ -96,7 +97,7 @@ def test_the_table(engine, bundle, data, capsys):
     lines = capsys.readouterr().out.split("\n")
     assert lines[:4] == [
         "small 1: classifier fake float32 (fake 0)",
-        "fer2013.csv, PublicTest",
+        "FER-2013, PublicTest",
         "",
         "top-1    92.86 % (95 % interval 68.53 to 98.73, n = 14)",
     ]
@@ -105,7 +106,8 @@ def test_the_table(engine, bundle, data, capsys):
     assert lines[8].split() == ["angry", "50.0", "50.0", *["0.0"] * 5, "2"]
     assert lines[9].split() == ["disgust", "0.0", "100.0", *["0.0"] * 5, "2"]
     assert lines[14].split() == ["neutral", *["0.0"] * 6, "100.0", "2"]
-    assert lines[15:] == [""]
+    assert lines[15].split() == ["precision", "100.0", "66.7", *["100.0"] * 5]
+    assert lines[16:] == [""]
 
 
 def test_the_record(engine, bundle, data, capsys):
@@ -138,6 +140,11 @@ def test_the_record(engine, bundle, data, capsys):
     assert record["labels"] == list(FER2013_LABELS)
     assert record["measured"]["top1"] == round(13 / 14, 6)
     assert record["measured"]["confusion"][0] == [1, 1, 0, 0, 0, 0, 0]
+    assert record["measured"]["precision"]["disgust"] == round(2 / 3, 6)
+    assert len(record["calibration"]) == 15
+    assert sum(row["n"] for row in record["calibration"]) == 14
+    assert record["command"].startswith("fer-edge ")
+    assert "against" not in record
     assert record["machine"].keys() >= {"architecture", "cpu", "cores", "memory_bytes", "python"}
     assert str(data.parent) not in text
 
@@ -145,6 +152,21 @@ def test_the_record(engine, bundle, data, capsys):
 def test_only_the_rows_of_the_usage_count(engine, bundle, data, capsys):
     assert run(bundle, "--data", data, "--usage", "PrivateTest") == 0
     assert ", PrivateTest\n\ntop-1    100.00 % (95 % interval 64.57 to 100.00, n = 7)\n" in capsys.readouterr().out
+
+
+def test_another_layout_is_read_and_its_part_chosen(engine, bundle, tmp_path, capsys):
+    cv2 = import_cv2()
+    images, labels = learnable_faces(14, 3)
+    for part in ("train", "test"):
+        for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = tmp_path / "faces" / part / FER2013_LABELS[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / f"{i}.png"), image)
+    assert run(bundle, "--data", tmp_path / "faces", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["data"]["usage"], record["data"]["file_sha256"], record["measured"]["n"]) == ("test", None, 14)
+    with pytest.raises(UsageError, match=r"has no split 'dev'; it has test, train$"):
+        run(bundle, "--data", tmp_path / "faces", "--usage", "dev")
 
 
 def test_options_reach_the_engine(engine, bundle, data, capsys):
@@ -289,14 +311,14 @@ def test_the_picture_is_drawn(engine, bundle, data, tmp_path, capsys):
 def test_a_place_for_the_picture_that_is_taken(monkeypatch, tmp_path, bundle, make, error, message):
     path = tmp_path / "c.png"
     make(path)
-    monkeypatch.setattr(scorers, "open_scorer", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(evaluation_run, "open_scorer", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(error, match=message):
         run(bundle, "--data", "not read.csv", "--confusion-png", path)
     assert path.is_dir() or path.read_bytes() == b"old"
 
 
 def test_a_place_for_the_picture_that_is_not_there(monkeypatch, tmp_path, bundle):
-    monkeypatch.setattr(scorers, "open_scorer", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(evaluation_run, "open_scorer", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(OutputError, match=r"the folder .* does not exist; create it first"):
         run(bundle, "--data", "not read.csv", "--confusion-png", tmp_path / "no" / "c.png")
 
@@ -311,9 +333,150 @@ def test_force_replaces_the_picture(engine, bundle, data, tmp_path, capsys):
 
 def test_without_matplotlib_the_extra_is_named_before_the_work(monkeypatch, bundle, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setattr(scorers, "open_scorer", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(evaluation_run, "open_scorer", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(MissingExtraError, match=r'pip install "fer-edge\[train\]"$'):
         run(bundle, "--data", "not read.csv", "--confusion-png", tmp_path / "c.png")
+
+
+# The report.
+
+
+def test_the_report(engine, bundle, data, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    out = tmp_path / "report"
+    assert run(bundle, "--data", data, "--report", out, "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert json.loads((out / "record.json").read_text()) == record
+    pictures = ["classes.png", "confusion.png", "mistakes.png", "reliability.png"]
+    assert sorted(p.name for p in out.iterdir()) == sorted([*pictures, "record.json", "report.html", "report.md"])
+    markdown = (out / "report.md").read_text()
+    assert markdown.startswith("# small on FER-2013, PublicTest\n")
+    assert "| accuracy (top-1) | 92.86 % | 68.53 to 98.73 % |" in markdown
+    assert "| angry | 2 | 50.0 (9.5-90.5) | 100.0 (20.7-100.0) |" in markdown  # Wilson's intervals of 1/2 and 1/1
+    assert "| angry | 1 | 1 | 0 | 0 | 0 | 0 | 0 |" in markdown
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert str(tmp_path) not in markdown + page
+    # One mistake makes one tile.
+    sheet = cv2.imdecode(np.fromfile(out / "mistakes.png", np.uint8), cv2.IMREAD_COLOR)
+    assert abs(sheet.shape[0] - 288) <= 1
+
+
+def test_a_model_without_mistakes_has_a_report_too(engine, bundle, data, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    out = tmp_path / "report"
+    assert run(bundle, "--data", data, "--usage", "PrivateTest", "--report", out) == 0
+    assert "None: every face is named as labelled." in (out / "report.md").read_text()
+    assert not (out / "mistakes.png").exists()
+
+
+def test_a_model_folder_is_not_overwritten_by_a_report(monkeypatch, tmp_path, bundle):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "record.json").write_text("{}")
+    monkeypatch.setattr(evaluation_run, "open_scorer", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(UsageError, match=r"found one without it"):
+        run(bundle, "--data", "not read.csv", "--report", model, "--force")
+    assert (model / "record.json").read_text() == "{}"
+
+
+def test_a_report_that_cannot_be_written_is_known_before_the_work(monkeypatch, tmp_path, bundle):
+    monkeypatch.setattr(evaluation_run, "open_scorer", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(OutputError, match=r"the folder .* does not exist; create it first"):
+        run(bundle, "--data", "not read.csv", "--report", tmp_path / "no" / "report")
+
+
+# Two models.
+
+
+@pytest.fixture
+def two_precisions(tmp_path, monkeypatch):
+    """A bundle whose int8 variant finds bars and whose float32 one takes all faces for happy."""
+    engines = {}
+    for name in ("int8", "float32"):
+        made = fake_engine(
+            bar_logits if name == "int8" else lambda pixels: (np.eye(7, dtype=np.float32)[[3] * len(pixels)],),
+            inputs=(TensorSpec(name="pixels", shape=(None, 48, 48, 1), dtype="float32"),),
+            outputs=(TensorSpec(name="logits", shape=(None, 7), dtype="float32"),),
+        )
+        made.name = {"int8": "onnx", "float32": "litert"}[name]
+        engines[made.name] = made
+    monkeypatch.setattr(scorers, "load_engine", engines.__getitem__)
+    return write_bundle(tmp_path / "two", bar_manifest([("onnx", "int8"), ("litert", "float32")]))
+
+
+def test_two_models_on_the_same_faces(two_precisions, data, capsys):
+    words = (two_precisions, "--data", data, "--engine", "onnx", "--against", two_precisions)
+    assert run(*words, "--against-engine", "litert", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    # 13 of 14 are right, of which 2 are happy; the second model has the 2 happy ones.
+    assert record["measured"]["top1"] == round(13 / 14, 6)
+    assert record["against"]["measured"]["top1"] == round(2 / 14, 6)
+    assert record["against"]["engine"]["precision"] == "float32"
+    comparison = record["comparison"]
+    assert [comparison[f"{who}_right"] for who in ("both", "only_first", "only_second", "neither")] == [2, 11, 0, 1]
+    assert comparison["mcnemar_exact_p"] == pytest.approx(2 / 2**11, rel=1e-5)
+    assert comparison["difference"] == round(11 / 14, 6)
+    run(*words, "--against-engine", "litert")
+    text = capsys.readouterr().out
+    assert "\nagainst small 1: classifier litert float32 (litert 0)\ntop-1 14.29 % " in text
+    assert text.endswith("both right 2, the first alone 11, the second alone 0, neither 1\n")
+
+
+def test_the_report_shows_the_comparison(two_precisions, data, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    out = tmp_path / "report"
+    words = (two_precisions, "--data", data, "--engine", "onnx", "--against", two_precisions, "--report", out)
+    assert run(*words, "--against-engine", "litert") == 0
+    markdown = (out / "report.md").read_text()
+    assert "| first less second / points | +78.57 |" in markdown
+    assert "Second: small 1: classifier litert float32 (litert 0)." in markdown
+
+
+def test_a_second_model_of_other_labels_is_refused(engine, bundle, data, tmp_path):
+    other = write_bundle(tmp_path / "other", bar_manifest(labels=(*FER2013_LABELS[:6], "bored")))
+    with pytest.raises(InputError, match=f"^{other}: expected the labels of the data"):
+        run(bundle, "--data", data, "--against", other)
+    assert engine.sessions == []
+
+
+@pytest.mark.parametrize("option", ["--against-engine", "--against-precision"])
+def test_options_of_a_second_model_need_one(bundle, data, option):
+    with pytest.raises(UsageError, match=f"{option} goes with --against; name the model to compare with"):
+        run(bundle, "--data", data, option, "onnx")
+
+
+# Options that do not go together.
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--part", "fit"],
+        ["--detector", "b"],
+        ["--min-face-px", "20"],
+        ["--thresholds", "0.5", "0.5", "0.5"],
+        ["--crop-margin", "-0.1"],
+        ["--skip-bad"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_options_of_photos_do_not_go_with_faces(bundle, data, words):
+    with pytest.raises(UsageError, match=f"^{words[0]} goes with --photos; leave it away$"):
+        run(bundle, "--data", data, *words)
+
+
+@pytest.mark.parametrize("words", [["--usage", "PublicTest"], ["--reference-kernels"]], ids=lambda words: words[0])
+def test_options_of_faces_do_not_go_with_photos(bundle, tmp_path, words):
+    with pytest.raises(UsageError, match=f"^{words[0]} goes with --data; leave it away$"):
+        run(bundle, "--photos", tmp_path, *words)
+
+
+@pytest.mark.parametrize("words", [[], ["--data", "a.csv", "--photos", "b"]])
+def test_either_faces_or_photos(bundle, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(bundle, *words)
+    assert caught.value.code == 2
 
 
 # With real models.

@@ -26,6 +26,21 @@ from fer_edge_train.recipe import Recipe
         ("label_smoothing", 1.0, "label_smoothing: expected 0 to 0.99, found 1"),
         ("vote_share", 1.5, "vote_share: expected 0 to 1, found 1.5"),
         ("validation_fraction", 0.6, "validation_fraction: expected 0 to 0.5, found 0.6"),
+        ("average_decay", 1.0, "average_decay: expected 0 to 0.99999, found 1"),
+        ("patience", -1, "patience: expected 0 to 100000, found -1"),
+        ("teacher_share", 1.1, "teacher_share: expected 0 to 1, found 1.1"),
+        ("teacher_temperature", 0.0, "teacher_temperature: expected 0.1 to 100, found 0"),
+        ("class_weight_power", 2.0, "class_weight_power: expected 0 to 1, found 2"),
+        ("focal_gamma", -1.0, "focal_gamma: expected 0 to 10, found -1"),
+        ("test_share", 0.0, "test_share: expected 0.01 to 0.9, found 0"),
+        ("fold", (0, 4), "fold: expected i of k with 1 <= i <= k <= 100, found (0, 4)"),
+        ("fold", (5, 4), "fold: expected i of k with 1 <= i <= k <= 100, found (5, 4)"),
+        (
+            "schedule",
+            "step",
+            "schedule: expected one of one-cycle, cosine, constant, plateau, attenuation, found 'step'",
+        ),
+        ("compute_dtype", "int8", "compute_dtype: expected one of float32, bfloat16, found 'int8'"),
         ("seed", -1, "seed: expected 0 to 4294967295, found -1"),
         ("seed", 2**32, "seed: expected 0 to 4294967295, found 4294967296"),
     ],
@@ -33,6 +48,29 @@ from fer_edge_train.recipe import Recipe
 def test_values_out_of_bounds_are_refused(field, value, message):
     with pytest.raises(UsageError) as caught:
         Recipe(architecture="mini_xception", **{field: value})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"patience": 5, "validation_fraction": 0.0},
+            "patience 5 needs held-out images; give a validation_fraction above 0",
+        ),
+        (
+            {"schedule": "plateau", "validation_fraction": 0.0},
+            "the schedule plateau needs held-out images; give a validation_fraction above 0",
+        ),
+        (
+            {"vote_share": 0.6, "teacher_share": 0.5},
+            "expected a vote_share and a teacher_share of at most 1 together, found 0.6 and 0.5",
+        ),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(fields, message):
+    with pytest.raises(UsageError) as caught:
+        Recipe(architecture="mini_xception", **fields)
     assert str(caught.value) == message
 
 
@@ -69,12 +107,25 @@ CHANGES = {
     "epochs": 61,
     "batch_size": 64,
     "optimizer": "adamw",
+    "schedule": "cosine",
     "peak_rate": 0.2,
     "momentum": 0.8,
     "weight_decay": 0.0,
     "label_smoothing": 0.1,
+    "average_decay": 0.0,
+    "patience": 5,
+    "compute_dtype": "bfloat16",
     "vote_share": 0.5,
+    "teacher_share": 0.5,
+    "teacher_temperature": 2.0,
+    "class_weight_power": 0.5,
+    "focal_gamma": 2.0,
     "validation_fraction": 0.1,
+    "test_share": 0.1,
+    "by_subject": True,
+    "fold": (1, 4),
+    "pretrained": "imagenet",
+    "teacher_sha256s": ("0" * 64,),
     "seed": 1,
     "start_from_sha256": "0" * 64,
     "augmentation": Augmentation(scale_range=(0.9, 1.2)),

@@ -12,6 +12,7 @@ from train.support import HEADER, csv_row, learnable_faces, write_learnable_csv
 from fer_edge.errors import InputError, IntegrityError, OutputError, UsageError
 from fer_edge.files import sha256_of_file
 from fer_edge_train.checkpoints import Checkpoints
+from fer_edge_train.metrics import accuracy
 from fer_edge_train.recipe import Recipe
 
 pytestmark = pytest.mark.host
@@ -41,8 +42,9 @@ def out(tmp_path) -> Path:
 
 
 def train(run, recipe, data, out, **options):
-    defaults = {"votes": None, "force": False, "restart": False}
-    return run.train_to_folder(recipe, data=data, out=out, **{**defaults, **options})
+    given = {"force": False, "restart": False, **options}
+    flags = {name: given.pop(name) for name in ("force", "restart")}
+    return run.train_to_folder(recipe, run.RunInputs(data=[str(data)], **given), out, **flags)
 
 
 def names(folder: Path) -> list[str]:
@@ -67,11 +69,21 @@ def test_a_run_makes_a_whole_folder_and_leaves_nothing_beside(run, recipe, tiny_
     assert record["started_from"] is None
     assert record["data"] == {
         "name": "FER-2013",
-        "file_sha256": sha256_of_file(tiny_csv),
+        "sets": [
+            {
+                "name": "fer-2013",
+                "title": "FER-2013",
+                "licence": "research use (ICML 2013 challenge)",
+                "file_sha256": sha256_of_file(tiny_csv),
+                "skipped": {"bad": 0, "examples": [], "left_out": {}},
+            }
+        ],
         "votes_sha256": None,
         "training_images": 63,
         "training_digest": record["data"]["training_digest"],
         "held_out_images": 7,
+        "divided_by": "class",
+        "test_images": {"PublicTest": 21},
         "dropped_images": 0,
         "dropped_because": "constant value, or the same pixels as an image of PublicTest",
     }
@@ -93,13 +105,13 @@ def test_a_run_makes_a_whole_folder_and_leaves_nothing_beside(run, recipe, tiny_
     assert measured["n"] == 21
     assert measured["top1"] == pytest.approx(right.mean(), abs=1e-6)
     assert measured["recall"] == {
-        name: round(float(right[labels == index].mean()), 4) for index, name in enumerate(described["labels"])
+        name: round(float(right[labels == index].mean()), 6) for index, name in enumerate(described["labels"])
     }
 
     card = (out / "README.md").read_text()
     assert f"**{100 * right.mean():.2f} %**" in card
     assert f"| happy | {100 * measured['recall']['happy']:.1f} |" in card
-    assert capsys.readouterr().out == f"{out}: PublicTest {run.accuracy(logits.argmax(axis=1), labels)}\n"
+    assert capsys.readouterr().out == f"{out}: PublicTest {accuracy(logits.argmax(axis=1), labels)}\n"
 
 
 def test_a_class_absent_from_the_test_images_has_no_recall(run, recipe, tmp_path, out):
@@ -134,26 +146,6 @@ def test_votes_enter_the_targets_and_the_record(run, recipe, tiny_csv, tmp_path,
     record = train(run, replace(recipe, vote_share=0.5), tiny_csv, out, votes=votes)
     assert record["data"]["votes_sha256"] == sha256_of_file(votes)
     assert "0.5 x label + 0.5 x E[label | FER+ votes]" in (out / "README.md").read_text()
-
-
-def test_targets_by_hand(run, recipe, tmp_path):
-    from fer_edge_train.datasets import FaceSet
-
-    # Rows 1 and 3 of four voted alike and carry labels 0 and 1, so E[label | votes] is half each; rows 0 and 2 are
-    # other people's and must not be read.
-    lines = ["Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"]
-    lines += [f"x,,{a},{10 - a},0,0,0,0,0,0,0,0" for a in (10, 4, 0, 4)]
-    path = tmp_path / "votes.csv"
-    path.write_text("\n".join(lines))
-    faces = FaceSet(
-        images=np.zeros((2, 48, 48, 1), np.uint8),
-        label_indices=np.array([0, 1]),
-        labels=("a", "b"),
-        rows=np.array([1, 3]),
-    )
-    found = run._targets(faces, path, replace(recipe, vote_share=0.4, label_smoothing=0.1))
-    unsmoothed = np.array([[0.6 + 0.2, 0.2], [0.2, 0.6 + 0.2]])
-    np.testing.assert_allclose(found, 0.9 * unsmoothed + 0.05, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +188,27 @@ def test_targets_by_hand(run, recipe, tmp_path):
             "a vote share of 0 leaves votes.csv unused; leave --votes away or raise --vote-share",
         ),
         (
+            {"teachers": [Path("nowhere")]},
+            UsageError,
+            "--teacher and a --teacher-share above 0 go together; give both or neither",
+        ),
+        (
+            {"teacher_share": 0.5},
+            UsageError,
+            "--teacher and a --teacher-share above 0 go together; give both or neither",
+        ),
+        (
+            {"start_from": Path("nowhere"), "pretrained": "imagenet"},
+            UsageError,
+            "--start-from and --pretrained both give the initial weights; choose one",
+        ),
+        (
+            {"teachers": [Path("nowhere")], "teacher_share": 0.5},
+            InputError,
+            "cannot read nowhere/record.json: No such file or directory; "
+            "expected a folder with a fer-edge/training-record/1 record",
+        ),
+        (
             {"start_from": Path("nowhere")},
             InputError,
             "cannot read nowhere/record.json: No such file or directory; "
@@ -211,8 +224,8 @@ def test_what_cannot_work_is_refused_before_any_work(run, recipe, tmp_path, monk
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to("there")
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(run, "read_fer2013", lambda *_: pytest.fail("the data was read"))
-    changes = {name: options.pop(name) for name in ("architecture", "vote_share") if name in options}
+    monkeypatch.setattr(run, "read_training_data", lambda *_, **__: pytest.fail("the data was read"))
+    changes = {name: options.pop(name) for name in ("architecture", "vote_share", "teacher_share") if name in options}
     out = tmp_path / options.pop("out", "new")
     with pytest.raises(error) as caught:
         train(run, replace(recipe, **changes), tmp_path / "data.csv", out, **options)
@@ -231,7 +244,9 @@ def test_training_images_that_are_all_useless_are_an_input_error(run, recipe, tm
     path = tmp_path / "constant.csv"
     rows = [csv_row(0, np.full((48, 48), value), "Training") for value in (1, 2)]
     path.write_text("\n".join([HEADER, *rows, csv_row(0, learnable_faces(1, 0)[0], "PublicTest")]))
-    with pytest.raises(InputError, match="expected training images, found 2 that are one constant value or in PublicT"):
+    with pytest.raises(
+        InputError, match="expected training images, found 2 that are one constant value or tested on too"
+    ):
         train(run, recipe, path, out)
     assert names(out.parent) == []
 
@@ -469,3 +484,37 @@ def test_figures_are_finite(run, recipe, tiny_csv, out):
     assert all("val_top1" not in row for row in record["curve"])
     assert all(math.isfinite(value) for row in record["curve"] for value in row.values())
     assert record["data"]["held_out_images"] == 0
+
+
+def test_a_run_learns_from_teachers_and_names_them(run, recipe, tiny_csv, out, first):
+    taught = replace(recipe, teacher_share=0.75, teacher_temperature=2.0)
+    record = train(run, taught, tiny_csv, out, teachers=[first])
+    digest = sha256_of_file(first / "model.keras")
+    assert record["recipe"]["teacher_sha256s"] == [digest]
+    (teacher,) = record["teachers"]
+    assert (teacher["name"], teacher["architecture"], teacher["model_sha256"]) == ("first", "tiny", digest)
+    assert teacher["measured"]["PublicTest"]["n"] == 21
+    assert "0.25 x label + 0.75 x probabilities of first at temperature 2" in (out / "README.md").read_text()
+
+
+def test_a_teacher_of_other_pixels_is_refused(run, recipe, tiny_csv, out, first):
+    taught = replace(recipe, input_shape_hwc=(24, 24, 1), teacher_share=0.5)
+    with pytest.raises(InputError) as caught:
+        train(run, taught, tiny_csv, out, teachers=[first])
+    assert str(caught.value).startswith(
+        f"{first} cannot teach: expected input shape, pixel mean and deviation ((24, 24, 1)"
+    )
+
+
+def test_a_network_without_imagenet_weights_says_so(run, recipe, tiny_csv, out):
+    with pytest.raises(UsageError, match="tiny has no ImageNet weights; it is trained from random ones"):
+        train(run, recipe, tiny_csv, out, pretrained="imagenet")
+    assert names(out.parent) == []
+
+
+def test_a_fold_is_trained_without_and_measured_on(run, recipe, tiny_csv, out):
+    record = train(run, replace(recipe, fold=(2, 4)), tiny_csv, out)
+    assert list(record["measured"]) == ["fold 2 of 4"]
+    n_fold = record["measured"]["fold 2 of 4"]["n"]
+    assert 14 <= n_fold <= 21
+    assert record["data"]["training_images"] + record["data"]["held_out_images"] == 70 - n_fold

@@ -1,45 +1,83 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
-pytestmark = pytest.mark.host
-
-
-@pytest.fixture
-def one_cycle(keras):
-    from fer_edge_train.schedules import OneCycle
-
-    return OneCycle
+from fer_edge_train.schedules import NEED_HELD_OUT, SCHEDULES, rate_factor
 
 
 @pytest.mark.parametrize(
-    ("step", "rate"),
+    ("step", "factor"),
     [
-        pytest.param(0, 0.05, id="half the warm-up of two steps"),
-        pytest.param(1, 0.1, id="peak"),
-        pytest.param(5, 0.05, id="half way down"),
-        pytest.param(8, 0.1 * 0.5 * (1 - 0.9238795325), id="one step before the end"),  # cos(7/8 pi)
+        pytest.param(0, 0.5, id="half the warm-up of two steps"),
+        pytest.param(1, 1.0, id="peak"),
+        pytest.param(5, 0.5, id="half way down"),
+        pytest.param(8, 0.5 * (1 - 0.9238795325), id="one step before the end"),  # cos(7/8 pi)
         pytest.param(9, 0.0, id="end"),
     ],
 )
-def test_rates_by_hand(one_cycle, step, rate):
-    assert float(one_cycle(peak_rate=0.1, n_steps=10)(step)) == pytest.approx(rate, abs=1e-7)
+def test_one_cycle_by_hand(step, factor):
+    assert rate_factor("one-cycle", step, 10, []) == pytest.approx(factor, abs=1e-9)
 
 
-def test_rises_then_falls(one_cycle):
-    rates = [float(one_cycle(0.3, 50, warmup_fraction=0.3)(step)) for step in range(50)]
-    assert rates.index(max(rates)) == 14
-    assert max(rates) == pytest.approx(0.3)
-    assert rates[:15] == sorted(rates[:15])
-    assert rates[14:] == sorted(rates[14:], reverse=True)
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [
+        pytest.param(0, 0.5, id="half the warm-up of two steps"),
+        pytest.param(1, 1.0, id="peak"),
+        pytest.param(50, 0.5, id="half way down"),
+        pytest.param(99, 0.0, id="end"),
+    ],
+)
+def test_cosine_by_hand(step, factor):
+    assert rate_factor("cosine", step, 100, []) == pytest.approx(factor, abs=1e-9)
 
 
-def test_survives_serialisation(keras, one_cycle):
-    before = one_cycle(peak_rate=0.25, n_steps=40, warmup_fraction=0.1)
-    config = json.loads(json.dumps(keras.saving.serialize_keras_object(before)))
-    after = keras.saving.deserialize_keras_object(config)
-    assert isinstance(after, one_cycle)
-    assert after.get_config() == before.get_config()
-    assert [float(after(step)) for step in range(40)] == [float(before(step)) for step in range(40)]
+@pytest.mark.parametrize("name", ["one-cycle", "cosine"])
+def test_rises_then_falls(name):
+    factors = [rate_factor(name, step, 50, []) for step in range(50)]
+    peak = factors.index(max(factors))
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+
+
+def curve(*losses: float) -> list[dict[str, float]]:
+    return [{"val_loss": loss} for loss in losses]
+
+
+@pytest.mark.parametrize(
+    ("losses", "factor"),
+    [
+        pytest.param([], 1.0, id="nothing yet"),
+        pytest.param([2.0] * 10, 1.0, id="nine epochs without a fall"),
+        pytest.param([2.0] * 11, 0.3, id="ten"),
+        pytest.param([2.0] * 20, 0.3, id="the count starts anew"),
+        pytest.param([2.0] * 21, 0.09, id="ten more"),
+        pytest.param([2.0] * 10 + [1.9] + [2.0] * 9, 1.0, id="a fall starts the count anew"),
+    ],
+)
+def test_plateau_by_hand(losses, factor):
+    assert rate_factor("plateau", 0, 1, curve(*losses)) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(
+    ("losses", "factor"),
+    [
+        pytest.param([2.0] * 4, 1.0, id="no look yet"),
+        pytest.param([3, 3, 3, 3, 2.0, 9, 9, 9, 9, 1.9], 1.0, id="fell between the looks, whatever lies between"),
+        pytest.param([3, 3, 3, 3, 2.0, 1, 1, 1, 1, 2.1], 0.05, id="rose"),
+        pytest.param([9, 9, 9, 9, 1, 9, 9, 9, 9, 2, 9, 9, 9, 9, 3], 0.0025, id="rose twice"),
+        pytest.param([9, 9, 9, 9, 1, 9, 9, 9, 9, 2, 9, 9, 9, 9, 2], 0.05, id="rose, then stayed"),
+    ],
+)
+def test_attenuation_by_hand(losses, factor):
+    assert rate_factor("attenuation", 0, 1, curve(*losses)) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_those_that_look_at_held_out_images_are_listed(name):
+    rows = [{"train_loss": 1.0}] * 12
+    if name in NEED_HELD_OUT:
+        with pytest.raises(KeyError):
+            rate_factor(name, 0, 10, rows)
+    else:
+        assert 0.0 <= rate_factor(name, 0, 10, rows) <= 1.0

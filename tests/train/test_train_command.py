@@ -10,6 +10,7 @@ import pytest
 from train.support import run_python
 
 from fer_edge.errors import UsageError
+from fer_edge_train.augmentation import AUGMENTATIONS
 from fer_edge_train.commands.train import COMMAND
 from fer_edge_train.recipe import Recipe
 
@@ -21,9 +22,14 @@ def called(monkeypatch):
     """What the command hands to the training run, which is not started."""
     calls = []
     stand_in = types.ModuleType("fer_edge_train.run")
-    stand_in.train_to_folder = lambda recipe, **options: calls.append((recipe, options))
+    stand_in.RunInputs = lambda **options: options
+    stand_in.train_to_folder = lambda recipe, inputs, out, **options: calls.append(
+        (recipe, {**inputs, "out": out, **options})
+    )
     monkeypatch.setitem(sys.modules, "fer_edge_train.run", stand_in)
     monkeypatch.setattr("fer_edge_train.backend.import_keras", lambda: None)
+    monkeypatch.setattr("fer_edge_train.zoo.default_input_shape", lambda name: (48, 48, 1))
+    monkeypatch.setattr("fer_edge_train.backend.fastest_compute_dtype", lambda: "float32")
     return calls
 
 
@@ -38,12 +44,16 @@ def test_defaults_are_the_recipes(called):
     recipe, options = called[0]
     assert recipe == Recipe(architecture="mini_xception")
     assert options == {
-        "data": Path("a.csv"),
+        "data": ["a.csv"],
         "votes": None,
         "out": Path("m"),
         "force": False,
         "restart": False,
         "start_from": None,
+        "pretrained": None,
+        "teachers": [],
+        "skip_bad": False,
+        "margin": 0.0,
     }
 
 
@@ -59,6 +69,20 @@ def test_defaults_are_the_recipes(called):
         (["--label-smoothing", "0.1"], "label_smoothing", 0.1),
         (["--validation-fraction", "0"], "validation_fraction", 0.0),
         (["--seed", "7"], "seed", 7),
+        (["--schedule", "attenuation"], "schedule", "attenuation"),
+        (["--average-decay", "0"], "average_decay", 0.0),
+        (["--patience", "50"], "patience", 50),
+        (["--compute", "bfloat16"], "compute_dtype", "bfloat16"),
+        (["--augment", "strong"], "augmentation", AUGMENTATIONS["strong"]),
+        (["--teacher", "a", "--teacher", "b"], "teacher_share", 0.5),
+        (["--teacher", "a", "--teacher-share", "0.9"], "teacher_share", 0.9),
+        (["--teacher-temperature", "2"], "teacher_temperature", 2.0),
+        (["--class-weight-power", "0.5"], "class_weight_power", 0.5),
+        (["--focal-gamma", "2"], "focal_gamma", 2.0),
+        (["--test-share", "0.25"], "test_share", 0.25),
+        (["--by-subject"], "by_subject", True),
+        (["--fold", "2/4"], "fold", (2, 4)),
+        (["--input-px", "24"], "input_shape_hwc", (24, 24, 1)),
         (["--votes", "v.csv"], "vote_share", 0.5),
         (["--votes", "v.csv", "--vote-share", "0.25"], "vote_share", 0.25),
         ([], "vote_share", 0.0),
@@ -69,6 +93,28 @@ def test_an_option_sets_its_field(called, words, field, value):
     recipe, options = called[0]
     assert getattr(recipe, field) == value
     assert options["votes"] == (Path("v.csv") if "--votes" in words else None)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--teacher", "a", "--teacher", "b"], "teachers", [Path("a"), Path("b")]),
+        (["--data", "raf-db:b"], "data", ["a.csv", "raf-db:b"]),
+        (["--pretrained", "imagenet"], "pretrained", "imagenet"),
+        (["--crop-margin", "0.1"], "margin", 0.1),
+        (["--skip-bad"], "skip_bad", True),
+    ],
+)
+def test_what_the_run_reads_is_handed_on(called, words, name, value):
+    run([*WITHOUT_VOTES, *words])
+    assert called[0][1][name] == value
+
+
+@pytest.mark.parametrize("text", ["4", "a/b", "1/4/2", "-1/4"])
+def test_a_fold_of_another_form_is_refused_by_the_parser(called, capsys, text):
+    with pytest.raises(SystemExit):
+        run([*WITHOUT_VOTES, f"--fold={text}"])
+    assert f"argument --fold: expected I/K, e.g. 1/4, found '{text}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["force", "restart"])
@@ -104,6 +150,7 @@ def test_a_value_out_of_bounds_is_refused_before_keras_is_imported(called, monke
 def test_help_loads_nothing_heavy(tmp_path):
     script = """
 import argparse, json, sys
+from fer_edge_train.augmentation import AUGMENTATIONS
 from fer_edge_train.commands.train import COMMAND
 COMMAND.configure(argparse.ArgumentParser())
 heavy = ("keras", "tensorflow", "torch", "matplotlib", "rich", "cv2")

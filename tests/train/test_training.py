@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from train.support import learnable_set
 
-from fer_edge_train.augmentation import Augmentation
+from fer_edge_train.augmentation import AUGMENTATIONS
 from fer_edge_train.checkpoints import Checkpoints
 from fer_edge_train.recipe import Recipe
 from fer_edge_train.soft_targets import one_hot
@@ -22,63 +22,16 @@ def training(keras):
 
 
 def recipe_for(network: str, **changes) -> Recipe:
-    return Recipe(**{"architecture": network, "epochs": 2, "batch_size": 16, "validation_fraction": 0.0, **changes})
-
-
-@pytest.mark.parametrize(
-    ("n_images", "batch_size", "steps"),
-    [(128, 128, 1), (200, 128, 2), (190, 128, 1), (3, 128, 1), (27_800, 128, 217), (257, 1, 257)],
-)
-def test_steps_per_epoch(training, n_images, batch_size, steps):
-    assert training.steps_per_epoch(n_images, batch_size) == steps
-
-
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_network_input_is_the_runtimes_coding_in_the_given_order(training, data_format):
-    images = np.array([[[[0, 64]], [[128, 255]]]], np.uint8)  # (1, 2, 1, 2)
-    found = training.network_input(images, data_format)
-    assert found.dtype == np.float32
-    assert found.flags.c_contiguous
-    expected = np.array([[[[-1.0, -0.5]], [[0.0, 127 / 128]]]], np.float32)
-    if data_format == "channels_first":
-        expected = expected.transpose(0, 3, 1, 2)
-    np.testing.assert_array_equal(found, expected)
-
-
-def batches_of(training, epoch: int, *, seed: int = 1, augmentation: Augmentation | None = None):
-    faces = learnable_set(50)
-    targets = np.arange(50, dtype=np.float32)[:, np.newaxis]  # marks each image
-    options = {} if augmentation is None else {"augmentation": augmentation}
-    recipe = recipe_for("mini_xception", seed=seed, batch_size=8, **options)
-    batches = training._Batches(faces, targets, recipe=recipe, epoch=epoch, data_format="channels_last")
-    return faces, [batches[i] for i in range(len(batches))]
-
-
-NO_CHANGE = Augmentation(
-    mirror_probability=0.0,
-    rotation_deg=0.0,
-    scale_range=(1.0, 1.0),
-    shift_fraction=0.0,
-    contrast_range=(1.0, 1.0),
-    brightness=0.0,
-)
-
-
-def test_batches_hold_each_image_once_beside_its_target(training):
-    faces, batches = batches_of(training, 0, augmentation=NO_CHANGE)
-    assert [len(x) for x, _ in batches] == [8] * 6  # two images wait for the next shuffle
-    images, marks = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    marks = marks[:, 0].astype(int)
-    assert len(set(marks)) == 48
-    np.testing.assert_array_equal(images * 128 + 128, faces.images[marks])
-
-
-def test_batches_are_a_function_of_seed_and_epoch(training):
-    def content(epoch, seed):
-        return b"".join(x.tobytes() + y.tobytes() for x, y in batches_of(training, epoch, seed=seed)[1])
-
-    assert content(3, 1) == content(3, 1)
-    assert len({content(3, 1), content(4, 1), content(3, 2)}) == 3
+    return Recipe(
+        **{
+            "architecture": network,
+            "epochs": 2,
+            "batch_size": 16,
+            "validation_fraction": 0.0,
+            "average_decay": 0.0,
+            **changes,
+        }
+    )
 
 
 class Heard:
@@ -110,11 +63,13 @@ def train(training, recipe, tmp_path, *, targets=None, validation=None, progress
 def test_progress_hears_of_every_step_and_epoch(training, tiny_network, tmp_path):
     heard = Heard()
     result = train(training, recipe_for(tiny_network), tmp_path, validation=learnable_set(14, seed=9), progress=heard)
-    figures = ["seconds", "train_loss", "train_top1", "val_top1"]
+    figures = ["seconds", "train_loss", "train_top1", "val_loss", "val_top1"]
     steps = [[("step", epoch, step) for step in (1, 2)] for epoch in (0, 1)]  # 40 images, batches of 16
     assert heard.calls == [("start", 2, 2, 0), *steps[0], ("epoch", 0, figures), *steps[1], ("epoch", 1, figures)]
     assert [sorted(row) for row in result.curve] == [figures, figures]
     assert result.ms_per_image > 0
+    assert 0 <= result.input_wait_share < 1
+    assert result.kept_epoch == 2
 
 
 @pytest.mark.parametrize(
@@ -123,31 +78,15 @@ def test_progress_hears_of_every_step_and_epoch(training, tiny_network, tmp_path
     ids=lambda changes: changes["optimizer"],
 )
 def test_learns_what_can_be_learnt(training, tiny_network, tmp_path, changes):
+    from fer_edge_train.keras_trainer import predict_logits
+
     test = learnable_set(70, seed=5)
-    recipe = recipe_for(tiny_network, epochs=30, augmentation=NO_CHANGE, **changes)
+    recipe = recipe_for(tiny_network, epochs=30, augmentation=AUGMENTATIONS["none"], **changes)
     result = train(training, recipe, tmp_path, validation=test)
     assert result.curve[-1]["train_loss"] < 0.3 * result.curve[0]["train_loss"]
-    predicted = training.predict_logits(result.model, test.images).argmax(axis=1)
+    predicted = predict_logits(result.model, test.images).argmax(axis=1)
     assert np.mean(predicted == test.label_indices) > 0.8
     assert result.curve[-1]["val_top1"] == pytest.approx(np.mean(predicted == test.label_indices))
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "weight_decay", "kind", "kept_decay"),
-    [
-        ("sgd", 5e-4, "SGD", 5e-4),
-        ("sgd", 0.0, "SGD", None),
-        ("adamw", 0.01, "AdamW", 0.01),
-        ("adamw", 0.0, "AdamW", 0.0),
-    ],
-)
-def test_the_optimizer_is_the_recipes(training, optimizer, weight_decay, kind, kept_decay):
-    recipe = recipe_for("mini_xception", optimizer=optimizer, weight_decay=weight_decay, momentum=0.8)
-    found = training._optimizer(recipe, 5)
-    assert type(found).__name__ == kind
-    assert found.weight_decay == kept_decay
-    if kind == "SGD":
-        assert (found.momentum, found.nesterov) == (0.8, True)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -199,14 +138,107 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_kept(training, tiny_ne
     assert Checkpoints(tmp_path / "run").load_state() is None
 
 
-@pytest.mark.parametrize("n", [1, 256, 300])
-def test_logits_do_not_depend_on_how_images_are_grouped(training, tiny_network, keras, n):
-    from fer_edge_train import zoo
+def test_the_held_out_loss_is_the_cross_entropy_of_the_kept_weights(training, tiny_network, tmp_path):
+    held_out = learnable_set(30, seed=9)
+    result = train(training, recipe_for(tiny_network, average_decay=0.9), tmp_path, validation=held_out)
+    logits = np.asarray(result.model((held_out.images.astype(np.float32) - 128) / 128)).astype(np.float64)
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(probs[np.arange(30), held_out.label_indices]).mean()
+    assert result.curve[-1]["val_loss"] == pytest.approx(expected, rel=1e-5)
 
-    keras.utils.set_random_seed(2)
-    model = zoo.build(tiny_network, (48, 48, 1), 7)
-    images = np.random.default_rng(0).integers(0, 256, (n, 48, 48, 1), dtype=np.uint8)
-    found = training.predict_logits(model, images)
-    assert found.shape == (n, 7)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found[-1:], training.predict_logits(model, images[-1:]), atol=1e-5)
+
+class Scripted:
+    """A trainer whose held-out loss follows a script; its one weight is the epoch."""
+
+    def __init__(self, losses):
+        self.losses, self.epoch, self.rates = losses, -1, []
+
+    def begin_epoch(self, seed):
+        self.epoch += 1
+
+    def step(self, batch, rate, number):
+        self.rates.append(rate)
+
+    def figures(self):
+        from fer_edge_train.trainer import StepFigures
+
+        return StepFigures(1.0, 0.5)
+
+    def kept_weights(self):
+        return [np.full(2, self.epoch, np.float32)]
+
+    def logits(self, images):
+        # The label's logit is 0, the other six equal: their cross-entropy is log(1 + 6 exp(x)).
+        logits = np.full((len(images), 7), np.log((np.exp(self.losses[self.epoch]) - 1) / 6))
+        logits[:, 0] = 0.0
+        return logits
+
+    def state(self):
+        return {"epoch": np.array(self.epoch)}
+
+    def restore(self, arrays):
+        self.epoch = int(arrays["epoch"])
+
+
+class OneWeight:
+    def set_weights(self, weights):
+        self.weights = weights
+
+
+def scripted_run(training, monkeypatch, tmp_path, losses, **changes):
+    trainer, model = Scripted(losses), OneWeight()
+    monkeypatch.setattr(training, "make_trainer", lambda setup: trainer)
+    monkeypatch.setattr(training.zoo, "build", lambda *arguments: model)
+    held_out = learnable_set(7).take(np.zeros(3, np.int64))  # three images of the first class
+    recipe = recipe_for("mini_xception", validation_fraction=0.1, epochs=len(losses), **changes)
+    result = train(training, recipe, tmp_path, validation=held_out)
+    return trainer, model, result
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "epochs", "kept"),
+    [
+        pytest.param([3, 2, 1, 1.5, 1.6, 0.5], 2, 5, 3, id="stops two epochs after the best"),
+        pytest.param([3, 2, 1, 1.5, 0.5, 0.6], 2, 6, 5, id="a fall in time goes on"),
+        pytest.param([3, 2, 1, 1.5, 1.6, 0.5], 0, 6, 6, id="no patience asked for: the last"),
+        pytest.param([3, 2, 2, 2], 3, 4, 2, id="the first of equals"),
+    ],
+)
+def test_patience(training, monkeypatch, tmp_path, losses, patience, epochs, kept):
+    _, model, result = scripted_run(training, monkeypatch, tmp_path, losses, patience=patience)
+    assert len(result.curve) == epochs
+    assert [row["val_loss"] for row in result.curve] == pytest.approx(losses[:epochs], rel=1e-5)
+    assert result.kept_epoch == kept
+    assert model.weights[0].tolist() == [kept - 1, kept - 1]
+
+
+def test_the_best_weights_survive_an_interruption(training, monkeypatch, tmp_path):
+    class StoppedError(Exception):
+        pass
+
+    def stop(self, epoch, figures):
+        if epoch == 3:
+            raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Progress, "epoch", stop)
+        with pytest.raises(StoppedError):
+            scripted_run(training, monkeypatch, tmp_path, [3, 1, 2, 2.5, 2.6], patience=5)
+    trainer, model, result = scripted_run(training, monkeypatch, tmp_path, [3, 1, 2, 2.5, 2.6], patience=5)
+    assert len(trainer.rates) == 2  # 40 images in batches of 16, one epoch left
+    assert result.kept_epoch == 2
+    assert model.weights[0].tolist() == [1, 1]
+
+
+def test_the_schedule_sees_the_epochs_behind_it(training, monkeypatch, tmp_path):
+    losses = [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3]
+    trainer, _, _ = scripted_run(training, monkeypatch, tmp_path, losses, schedule="attenuation", peak_rate=0.5)
+    assert trainer.rates == pytest.approx([0.5] * 20 + [0.025] * 2)
+
+
+def test_other_backends_train_by_keras(training, keras):
+    if keras.backend.backend() == "torch":
+        pytest.skip("this process runs on torch")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(7)])
+    setup = training.TrainerSetup(model=model, recipe=recipe_for("mini_xception"), class_weights=np.ones(7, np.float32))
+    assert type(training.make_trainer(setup)).__name__ == "KerasTrainer"

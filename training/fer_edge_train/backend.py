@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import MissingExtraError, UsageError
 
-__all__ = ["import_keras"]
+__all__ = ["fastest_compute_dtype", "import_keras"]
 
 _BACKENDS = ("torch", "tensorflow", "jax")  # fastest first for these networks on a CPU
 
@@ -38,3 +40,18 @@ def import_keras() -> Any:
             f'Keras on the backend {chosen} cannot be imported ({error}); pip install "fer-edge[train]" {chosen}'
         ) from error
     return keras
+
+
+def fastest_compute_dtype(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return "bfloat16" where torch is the backend and the GPU or processor multiplies in it, else "float32"."""
+    if os.environ.get("KERAS_BACKEND") != "torch":
+        return "float32"
+    import torch
+
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    try:
+        flags = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "float32"
+    return "bfloat16" if re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) else "float32"

@@ -6,25 +6,16 @@ from typing import Any
 
 __all__ = ["model_card"]
 
+_FER2013 = "FER-2013"
+
 
 def model_card(record: dict[str, Any]) -> str:
     """Return Markdown made from a training record and nothing else."""
-    model, data, recipe = record["model"], record["data"], record["recipe"]
-    test = record["measured"]["PublicTest"]
-    low, high = (100 * bound for bound in test["interval95"])
-    top1 = f"**{100 * test['top1']:.2f} %** (95 % interval {low:.2f} to {high:.2f}, n = {test['n']})"
-    recall_rows = "\n".join(f"| {name} | {_percent(value)} |" for name, value in test["recall"].items())
+    model, data = record["model"], record["data"]
     shape = " x ".join(str(n) for n in model["input_shape_hwc"])
     machine = record["machine"]
     speed = f"{record['ms_per_image']:.2f} ms" if record["ms_per_image"] is not None else "not measured"
-    votes = (
-        f"Targets: {1 - recipe['vote_share']:g} x label + {recipe['vote_share']:g} x E[label | FER+ votes], "
-        if recipe["vote_share"]
-        else "Targets: labels, "
-    )
-    optimizer = f"SGD with Nesterov momentum {recipe['momentum']:g}" if recipe["optimizer"] == "sgd" else "AdamW"
-    before = record["started_from"]
-    start = f"The initial weights came from `{before['command']}`. " if before else ""
+    tests = "\n".join(f"| {name} top-1 | {_top1(figures)} |" for name, figures in record["measured"].items())
     return f"""# {model["name"]}
 
 Classifies the *apparent* expression of a face crop: {", ".join(model["labels"])}. It says how a face looks to
@@ -36,38 +27,96 @@ the people who labelled {data["name"]}, never what a person feels.
 | input | {shape}, (pixel - {model["pixel_mean"]:g}) / {model["pixel_std"]:g} |
 | output | {model["output"]}, one for each label |
 | parameters | {model["parameters"]:,} ({model["trainable_parameters"]:,} trainable) |
-| PublicTest top-1 | {top1} |
+{tests}
 | training time | {speed} per image on {machine["cpu"]}, {machine["cores"]} cores, {record["backend"]} |
 
-Recall on PublicTest:
-
-| class | recall / % |
-| --- | --- |
-{recall_rows}
-
+{_recalls(record["measured"])}
 ![learning curve](curve.png)
 
 ## Training
 
     {record["command"]}
 
-{data["name"]}, {data["training_images"]:,} training images ({data["held_out_images"]} more held out to watch the run,
-{data["dropped_images"]} left out: {data["dropped_because"]}). {votes}smoothed by {recipe["label_smoothing"]:g}.
-{start}{recipe["epochs"]} epochs of {optimizer}, batch {recipe["batch_size"]}, one-cycle
-rate with peak {recipe["peak_rate"]:g}, weight decay {recipe["weight_decay"]:g}, seed {recipe["seed"]}.
-The weights are those after the last epoch: nothing was selected on PublicTest. Everything else is in
-[record.json](record.json).
+{_data_text(data)}
+
+{_recipe_text(record)}
+Nothing was selected on the test images. Everything else is in [record.json](record.json).
 
 ## Limits
 
-- {data["name"]} holds posed and web faces, mostly frontal, with noisy labels; people agree with its labels in about
-  two of three cases. Away from such pictures the accuracy is lower.
-- Recall differs by class as the table shows; a rare class such as disgust rests on few test images.
+{_limits(data)}
+- Recall differs by class as the table shows; a rare class rests on few test images.
 - Ages, skin tones and cultures are not labelled in {data["name"]}, so fairness across them has not been measured.
 - Not for decisions about people. Emotion recognition at work and in education is forbidden in the EU (Regulation (EU)
   2024/1689, Article 5(1)(f)), with exceptions for medical and safety reasons.
 """
 
 
+def _top1(figures: dict[str, Any]) -> str:
+    low, high = (100 * bound for bound in figures["interval95"])
+    return f"**{100 * figures['top1']:.2f} %** (95 % interval {low:.2f} to {high:.2f}, n = {figures['n']})"
+
+
+def _recalls(measured: dict[str, Any]) -> str:
+    parts = []
+    for name, figures in measured.items():
+        rows = "\n".join(f"| {label} | {_percent(value)} |" for label, value in figures["recall"].items())
+        parts.append(f"Recall on {name}:\n\n| class | recall / % |\n| --- | --- |\n{rows}\n")
+    return "\n".join(parts)
+
+
 def _percent(share: float | None) -> str:
     return "no images" if share is None else f"{100 * share:.1f}"
+
+
+def _data_text(data: dict[str, Any]) -> str:
+    sets = "\n".join(f"- {each['title']}: {each['licence']}" for each in data["sets"])
+    return f"""{data["training_images"]:,} training images ({data["held_out_images"]} more held out to watch the run,
+divided by {data["divided_by"]}; {data["dropped_images"]} left out: {data["dropped_because"]}), of:
+
+{sets}"""
+
+
+def _recipe_text(record: dict[str, Any]) -> str:
+    recipe = record["recipe"]
+    before = record["started_from"]
+    start = f"The initial weights came from `{before['command']}`.\n" if before else ""
+    if recipe["pretrained"]:
+        start = "The body began with ImageNet weights.\n"
+    optimizer = f"SGD with Nesterov momentum {recipe['momentum']:g}" if recipe["optimizer"] == "sgd" else "AdamW"
+    kept = f"the weights averaged with decay {recipe['average_decay']:g}" if recipe["average_decay"] else "the weights"
+    patience = f" (the smallest held-out loss within {recipe['patience']} epochs)" if recipe["patience"] else ""
+    return (
+        f"Targets: {_targets_text(record)}, smoothed by {recipe['label_smoothing']:g}.{_loss_text(recipe)}\n"
+        f"{start}{len(record['curve'])} epochs of {optimizer}, batch {recipe['batch_size']}, schedule "
+        f"{recipe['schedule']} with peak rate {recipe['peak_rate']:g}, weight decay {recipe['weight_decay']:g}, "
+        f"products in {recipe['compute_dtype']}, seed {recipe['seed']}.\n"
+        f"Kept are {kept} of epoch {record['kept_epoch']}{patience}."
+    )
+
+
+def _targets_text(record: dict[str, Any]) -> str:
+    recipe = record["recipe"]
+    votes, teachers = recipe["vote_share"], recipe["teacher_share"]
+    parts = [(1 - votes - teachers, "label"), (votes, "E[label | FER+ votes]")]
+    names = ", ".join(each["name"] for each in record["teachers"])
+    parts.append((teachers, f"probabilities of {names} at temperature {recipe['teacher_temperature']:g}"))
+    return " + ".join(f"{share:g} x {what}" for share, what in parts if share > 1e-9)
+
+
+def _loss_text(recipe: dict[str, Any]) -> str:
+    parts = []
+    if recipe["class_weight_power"]:
+        parts.append(f"classes weighted by (mean count / count)^{recipe['class_weight_power']:g}")
+    if recipe["focal_gamma"]:
+        parts.append(f"focal loss with gamma {recipe['focal_gamma']:g}")
+    return f" Loss: {', '.join(parts)}." if parts else ""
+
+
+def _limits(data: dict[str, Any]) -> str:
+    if _FER2013 in data["name"]:
+        return (
+            "- FER-2013 holds posed and web faces, mostly frontal, with noisy labels; people agree with its labels in "
+            "about\n  two of three cases. Away from such pictures the accuracy is lower."
+        )
+    return f"- Away from pictures like those of {data['name']} the accuracy is lower; it has not been measured there."

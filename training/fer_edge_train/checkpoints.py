@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fer_edge.errors import InputError
 from fer_edge.files import atomic_path, write_text
+from fer_edge_train.trainer import Arrays, Trainer
 
 __all__ = ["Checkpoints", "RunState"]
 
@@ -47,12 +50,12 @@ class Checkpoints:
         self.folder = folder
         self._state_path = folder / "state.json"
 
-    def save(self, model: Any, state: RunState) -> None:
-        """Store the model with its optimizer, then the state that names it, then forget the one before."""
+    def save(self, arrays: Arrays, state: RunState) -> None:
+        """Store the trainer's arrays, then the state that names them, then forget the ones before."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._model_path(state.epochs_done)
-        with atomic_path(path) as temporary:
-            model.save(temporary)
+        path = self._arrays_path(state.epochs_done)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type] # numpy's stubs take the names for its own arguments
         content = {
             "epochs_done": state.epochs_done,
             "recipe": state.recipe,
@@ -60,7 +63,7 @@ class Checkpoints:
             "curve": state.curve,
         }
         write_text(self._state_path, json.dumps(content, indent=1))
-        for old in self.folder.glob("epoch-*.keras"):
+        for old in self.folder.glob("epoch-*.npz"):
             if old != path:
                 old.unlink()
 
@@ -80,37 +83,33 @@ class Checkpoints:
                 f"cannot read {self._state_path}: {error}; expected a run's state; remove {self.folder} to start anew"
             ) from error
 
-    def load_model(self, state: RunState) -> Any:
-        """Return the compiled model of a state, its optimizer included.
+    def restore(self, trainer: Trainer, state: RunState) -> Arrays:
+        """Give a trainer the arrays of a state; return the best epoch's weights, which it does not know.
 
         Raises:
-            InputError: the checkpoint is missing or damaged.
+            InputError: the checkpoint is missing, damaged, or of another network.
         """
-        import keras
-
-        from fer_edge_train.fused_batch_norm import FusedBatchNormalization
-        from fer_edge_train.schedules import OneCycle
-
-        path = self._model_path(state.epochs_done)
-        # A fresh process has not met these classes yet.
-        own_classes = {"FusedBatchNormalization": FusedBatchNormalization, "OneCycle": OneCycle}
+        path = self._arrays_path(state.epochs_done)
         try:
-            return keras.saving.load_model(path, custom_objects=own_classes)
-        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            trainer.restore(arrays)
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
-                f"cannot read the checkpoint {path}: {reason}; remove {self.folder} to start anew"
+                f"cannot continue from the checkpoint {path}: {reason}; remove {self.folder} to start anew"
             ) from error
+        return {name: value for name, value in arrays.items() if name.startswith("best/")}
 
     def forget(self) -> None:
         """Remove the run's state and checkpoints, and the folder where nothing else is in it."""
         # The state goes first: ended at any moment, what is left is no run rather than a broken one.
         self._state_path.unlink(missing_ok=True)
-        for pattern in ("epoch-*.keras", ".epoch-*.part.keras", ".state.json.*.part.json"):
+        for pattern in ("epoch-*.npz", ".epoch-*.part.npz", ".state.json.*.part.json"):
             for path in self.folder.glob(pattern):
                 path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
-    def _model_path(self, epochs_done: int) -> Path:
-        return self.folder / f"epoch-{epochs_done:05d}.keras"
+    def _arrays_path(self, epochs_done: int) -> Path:
+        return self.folder / f"epoch-{epochs_done:05d}.npz"

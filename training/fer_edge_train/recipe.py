@@ -6,11 +6,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from fer_edge.errors import UsageError
-from fer_edge_train.augmentation import Augmentation
+from fer_edge_train.augmentation import AUGMENTATIONS, Augmentation
+from fer_edge_train.schedules import NEED_HELD_OUT, SCHEDULES
 
-__all__ = ["OPTIMIZERS", "PIXEL_MEAN", "PIXEL_STD", "Recipe"]
+__all__ = ["COMPUTE_DTYPES", "OPTIMIZERS", "PIXEL_MEAN", "PIXEL_STD", "Recipe"]
 
 OPTIMIZERS = ("sgd", "adamw")
+COMPUTE_DTYPES = ("float32", "bfloat16")
+_MOST_FOLDS = 100
 PIXEL_MEAN = 128.0
 PIXEL_STD = 128.0  # a power of two: the int8 and uint8 inputs then hold the pixels exactly
 
@@ -22,17 +25,30 @@ class Recipe:
     Attributes:
         architecture: a name of the zoo.
         input_shape_hwc: height, width, channels.
-        epochs: passes over the training images.
+        epochs: passes over the training images, at most (see patience).
         batch_size: images per step.
         optimizer: one of OPTIMIZERS.
-        peak_rate: largest learning rate of the one-cycle schedule.
+        schedule: one of SCHEDULES: how the learning rate runs below its peak.
+        peak_rate: largest learning rate.
         momentum: of SGD with Nesterov's correction; AdamW keeps its own.
-        weight_decay: decoupled, relative to the learning rate; 0 for none.
+        weight_decay: decoupled, relative to the learning rate, of kernels alone; 0 for none.
+        average_decay: each step moves the kept weights by 1 - this towards the trained ones; 0 keeps the trained ones.
+        patience: stop after this many epochs without a smaller held-out loss and keep the best one's weights; 0 never.
+        compute_dtype: "float32", or "bfloat16" for the products (weights and sums stay float32).
         label_smoothing: share of the uniform distribution in the targets.
         vote_share: share of E[label | FER+ votes] in the targets; 0 without votes.
+        teacher_share: share of the teachers' mean probabilities in the targets; 0 without teachers.
+        teacher_temperature: the teachers' logits are divided by it.
+        class_weight_power: each class counts (mean count / its count) to this power; 0 all alike, 1 balanced.
+        focal_gamma: a target's loss counts (1 - probability) to this power (Lin et al., "Focal Loss", 2017); 0 none.
         validation_fraction: part of each class of the training images that is held out to watch the run.
+        test_share: part of a data set without a published division that is measured on.
+        by_subject: nobody is in two parts; else parts are drawn from each class at random.
+        fold: (i, k): train without the i-th of k folds of the training images and measure on it; None for no folds.
         seed: of the initial weights, the split, the order and the augmentation.
         start_from_sha256: of the model file whose weights are the initial ones; None for random ones.
+        pretrained: "imagenet", or the SHA-256 of the file of ImageNet weights; None for none.
+        teacher_sha256s: of the teachers' model files.
         augmentation: random changes of the training faces.
     """
 
@@ -41,41 +57,78 @@ class Recipe:
     epochs: int = 60
     batch_size: int = 128
     optimizer: str = "sgd"
+    schedule: str = "one-cycle"
     peak_rate: float = 0.1
     momentum: float = 0.9
-    weight_decay: float = 5e-4
+    weight_decay: float = 5e-3
+    average_decay: float = 0.999
+    patience: int = 0
+    compute_dtype: str = "float32"
     label_smoothing: float = 0.05
     vote_share: float = 0.0
+    teacher_share: float = 0.0
+    teacher_temperature: float = 1.0
+    class_weight_power: float = 0.0
+    focal_gamma: float = 0.0
     validation_fraction: float = 0.03
+    test_share: float = 0.2
+    by_subject: bool = False
+    fold: tuple[int, int] | None = None
     seed: int = 2013
     start_from_sha256: str | None = None
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    pretrained: str | None = None
+    teacher_sha256s: tuple[str, ...] = ()
+    augmentation: Augmentation = field(default_factory=lambda: AUGMENTATIONS["light"])
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise UsageError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, found {self.optimizer!r}")
+        choices: dict[str, tuple[str, ...]] = {
+            "optimizer": OPTIMIZERS,
+            "schedule": tuple(SCHEDULES),
+            "compute_dtype": COMPUTE_DTYPES,
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name}: expected one of {', '.join(known)}, found {getattr(self, name)!r}")
         bounds: dict[str, tuple[float, float]] = {
             "epochs": (1, 100_000),
             "batch_size": (1, 65_536),
             "peak_rate": (1e-8, 100.0),
             "momentum": (0.0, 0.9999),
             "weight_decay": (0.0, 1.0),
+            "average_decay": (0.0, 0.99999),
+            "patience": (0, 100_000),
             "label_smoothing": (0.0, 0.99),
             "vote_share": (0.0, 1.0),
+            "teacher_share": (0.0, 1.0),
+            "teacher_temperature": (0.1, 100.0),
+            "class_weight_power": (0.0, 1.0),
+            "focal_gamma": (0.0, 10.0),
             "validation_fraction": (0.0, 0.5),
+            "test_share": (0.01, 0.9),
             "seed": (0, 2**32 - 1),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"{name}: expected {low:.10g} to {high:.10g}, found {value:.10g}")
+        if self.fold is not None and not 1 <= self.fold[0] <= self.fold[1] <= _MOST_FOLDS:
+            raise UsageError(f"fold: expected i of k with 1 <= i <= k <= {_MOST_FOLDS}, found {self.fold}")
+        if not self.validation_fraction and (self.patience or self.schedule in NEED_HELD_OUT):
+            why = f"patience {self.patience}" if self.patience else f"the schedule {self.schedule}"
+            raise UsageError(f"{why} needs held-out images; give a validation_fraction above 0")
+        if self.vote_share + self.teacher_share > 1.0:
+            raise UsageError(
+                f"expected a vote_share and a teacher_share of at most 1 together, "
+                f"found {self.vote_share:g} and {self.teacher_share:g}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as JSON types."""
         data = asdict(self)
         data["input_shape_hwc"] = list(self.input_shape_hwc)
-        data["augmentation"]["scale_range"] = list(self.augmentation.scale_range)
-        data["augmentation"]["contrast_range"] = list(self.augmentation.contrast_range)
+        data["teacher_sha256s"] = list(self.teacher_sha256s)
+        data["fold"] = None if self.fold is None else list(self.fold)
+        data["augmentation"] = self.augmentation.to_json()
         return data
 
     def differences(self, other_json: dict[str, Any]) -> list[str]:

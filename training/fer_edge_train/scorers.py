@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from fer_edge.preprocess import PixelCoding, face_pixels
 from fer_edge.stage import Stage
 from fer_edge_train.model_folder import RECORD_NAME, ClassifierSource, read_classifier
 
-__all__ = ["BundleScorer", "EngineChoice", "KerasScorer", "Scorer", "open_scorer"]
+__all__ = ["BundleScorer", "EngineChoice", "KerasScorer", "Scorer", "is_bundle", "open_scorer"]
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
@@ -48,14 +49,15 @@ class Scorer(Protocol):
     """A classifier under evaluation."""
 
     labels: tuple[str, ...]
+    input_shape_hwc: tuple[int, int, int]
 
     @property
     def title(self) -> str:
         """One line for people: what runs, and on what."""
         ...
 
-    def probs(self, images: Pixels) -> Floats:
-        """Return the probabilities float32 (n, classes) of uint8 faces (n, h, w, c)."""
+    def probs(self, images: Iterable[Pixels]) -> Floats:
+        """Return the probabilities float32 (n, classes) of uint8 faces (h, w, c), at least one, each of any size."""
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -72,8 +74,8 @@ def open_scorer(path: Path, choice: EngineChoice) -> Scorer:
         MissingExtraError: the engine, or Keras for a model folder, is not installed.
         UsageError: an engine's options are given for a model folder, or one has no valid value.
     """
-    if path.is_file() or (path / MANIFEST_NAME).is_file():
-        return BundleScorer(Bundle.open(path), choice)
+    if is_bundle(path):
+        return _open_bundle(Bundle.open(path), choice)
     if not (path / RECORD_NAME).is_file():
         raise InputError(
             f"{path}: expected a bundle (a folder with {MANIFEST_NAME}, or a .zip) or a model folder "
@@ -87,51 +89,77 @@ def open_scorer(path: Path, choice: EngineChoice) -> Scorer:
     return KerasScorer(read_classifier(path))
 
 
+def is_bundle(path: Path) -> bool:
+    """Return whether `path` is a bundle's place rather than a model folder's: a file, or a folder with a manifest."""
+    return path.is_file() or (path / MANIFEST_NAME).is_file()
+
+
+def _open_bundle(bundle: Bundle, choice: EngineChoice) -> BundleScorer:
+    threads = 1 if choice.threads is None else choice.threads
+    if threads < 1:
+        raise UsageError(f"threads: expected 1 or more, found {threads}")
+    if "classifier" not in bundle.manifest.stages:
+        raise InputError(f"{bundle.path}: expected a bundle with a classifier, found {_names(bundle)} alone")
+    engine = _engine_for(bundle, choice)
+    stage = Stage(
+        bundle,
+        "classifier",
+        engine,
+        precision=choice.precision,
+        threads=threads,
+        batch_sizes=_BATCH_SIZES,
+        reference_kernels=choice.reference_kernels,
+    )
+    return BundleScorer(
+        bundle,
+        EmotionClassifier(stage, bundle.manifest.labels),
+        engine_version=engine.version(),
+        threads=threads,
+        reference_kernels=choice.reference_kernels,
+    )
+
+
 class BundleScorer:
     """A bundle's classifier on one engine, in the way a device runs it."""
 
-    def __init__(self, bundle: Bundle, choice: EngineChoice) -> None:
-        threads = 1 if choice.threads is None else choice.threads
-        if threads < 1:
-            raise UsageError(f"threads: expected 1 or more, found {threads}")
-        if "classifier" not in bundle.manifest.stages:
-            raise InputError(f"{bundle.path}: expected a bundle with a classifier, found {_names(bundle)} alone")
-        engine = _engine_for(bundle, choice)
-        stage = Stage(
-            bundle,
-            "classifier",
-            engine,
-            precision=choice.precision,
-            threads=threads,
-            batch_sizes=_BATCH_SIZES,
-            reference_kernels=choice.reference_kernels,
-        )
-        self.labels = bundle.manifest.labels
-        self._classifier = EmotionClassifier(stage, self.labels)
-        self._bundle, self._choice, self._threads = bundle, choice, threads
-        self._engine_version = engine.version()
+    def __init__(
+        self,
+        bundle: Bundle,
+        classifier: EmotionClassifier,
+        *,
+        engine_version: str,
+        threads: int,
+        reference_kernels: bool = False,
+    ) -> None:
+        self.labels = classifier.labels
+        width, height = classifier.input_size_wh
+        self.input_shape_hwc = (height, width, classifier.stage.channels)
+        self.classifier = classifier
+        self._bundle = bundle
+        self._engine_version = engine_version
+        self._threads, self._reference_kernels = threads, reference_kernels
 
     @property
     def title(self) -> str:
         """Bundle, variant and engine."""
-        manifest, variant = self._bundle.manifest, self._classifier.stage.variant
-        kernels = ", reference kernels" if self._choice.reference_kernels else ""
+        manifest, variant = self._bundle.manifest, self.classifier.stage.variant
+        kernels = ", reference kernels" if self._reference_kernels else ""
         return (
             f"{manifest.name} {manifest.version}: classifier {variant.engine} {variant.precision} "
             f"({self._engine_version}{kernels})"
         )
 
-    def probs(self, images: Pixels) -> Floats:
-        """Return the probabilities float32 (n, classes) of uint8 faces (n, h, w, c).
+    def probs(self, images: Iterable[Pixels]) -> Floats:
+        """Return the probabilities float32 (n, classes) of uint8 faces (h, w, c), each of any size.
 
         Raises:
             EngineError: the engine fails.
         """
-        return self._classifier.classify(list(images))
+        return self.classifier.classify(list(images))
 
     def to_json(self) -> dict[str, Any]:
         """Return what identifies the model and the engine, as JSON types."""
-        manifest, variant = self._bundle.manifest, self._classifier.stage.variant
+        manifest, variant = self._bundle.manifest, self.classifier.stage.variant
         return {
             "model": {
                 "kind": "bundle",
@@ -144,7 +172,7 @@ class BundleScorer:
                 "version": self._engine_version,
                 "precision": variant.precision,
                 "threads": self._threads,
-                "reference_kernels": self._choice.reference_kernels,
+                "reference_kernels": self._reference_kernels,
             },
         }
 
@@ -157,6 +185,7 @@ class KerasScorer:
 
         keras = import_keras()
         self.labels = source.labels
+        self.input_shape_hwc = source.input_shape_hwc
         self._source = source
         self._model: Any = keras.saving.load_model(source.path, compile=False)
         self._backend = str(keras.backend.backend())
@@ -167,8 +196,8 @@ class KerasScorer:
         """Model, Keras and its backend."""
         return f"{self._source.name}: float model (keras {self._version} on {self._backend})"
 
-    def probs(self, images: Pixels) -> Floats:
-        """Return the probabilities float32 (n, classes) of uint8 faces (n, h, w, c)."""
+    def probs(self, images: Iterable[Pixels]) -> Floats:
+        """Return the probabilities float32 (n, classes) of uint8 faces (h, w, c), at least one, each of any size."""
         height, width, channels = self._source.input_shape_hwc
         coding = PixelCoding(mean=self._source.pixel_mean, std=self._source.pixel_std)
         fitted = np.stack([face_pixels(image, (width, height), channels) for image in images])

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import InputError
+from fer_edge_train import zoo
 from fer_edge_train.model_folder import read_classifier
 from fer_edge_train.recipe import Recipe
 
-__all__ = ["Start", "read_start"]
+__all__ = ["Start", "pretrained_weights", "read_start"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,3 +54,21 @@ def read_start(folder: Path, recipe: Recipe) -> Start:
         sha256=source.sha256,
         history={"model_sha256": source.sha256, **{key: source.record.get(key) for key in kept}},
     )
+
+
+def pretrained_weights(recipe: Recipe, n_classes: int, source: str) -> list[npt.NDArray[np.float32]]:
+    """Return the recipe's network with a body of ImageNet weights and a random head, as `get_weights` gives it.
+
+    Args:
+        recipe: which network.
+        n_classes: length of its output.
+        source: "imagenet", fetched by Keras, or the path of a file.
+
+    Raises:
+        InputError: the weights cannot be fetched or are not of this network.
+        UsageError: the network has no ImageNet weights.
+    """
+    model = zoo.build(recipe.architecture, recipe.input_shape_hwc, n_classes)
+    zoo.load_pretrained(recipe.architecture, model, source)
+    weights: list[npt.NDArray[np.float32]] = model.get_weights()
+    return weights

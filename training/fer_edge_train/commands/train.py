@@ -1,74 +1,175 @@
-"""`fer-edge train`: from a data set to a model folder with its record and card."""
+"""`fer-edge train`: from data sets to a model folder with its record and card."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
+from typing import Any
 
 from fer_edge.command import Command
-from fer_edge_train.recipe import OPTIMIZERS, Recipe
+from fer_edge_train.augmentation import AUGMENTATIONS, augmentation_named
+from fer_edge_train.recipe import COMPUTE_DTYPES, OPTIMIZERS, Recipe
+from fer_edge_train.schedules import SCHEDULES
 
 __all__ = ["COMMAND"]
 
+_DEFAULT = Recipe(architecture="mini_xception")
+
+# Options that are a field of the recipe and nothing else, by group: name of the field, metavar, help.
+_NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "steps": (
+        ("epochs", "N", "passes over the training images"),
+        ("batch_size", "N", "images per step"),
+        ("peak_rate", "X", "largest learning rate"),
+        ("momentum", "X", "of SGD"),
+        ("weight_decay", "X", "of kernels, relative to the learning rate"),
+        ("average_decay", "X", "of the averaged weights, which are kept; 0 keeps the last ones"),
+        ("patience", "N", "stop after N epochs without a smaller held-out loss and keep the best; 0 never"),
+        ("seed", "N", "of weights, division, order and augmentation"),
+    ),
+    "targets and loss": (
+        ("label_smoothing", "X", "share of the uniform distribution in the targets"),
+        ("teacher_temperature", "X", "the teachers' logits are divided by it"),
+        ("class_weight_power", "X", "weight of rare classes: 0 none, 1 balanced"),
+        ("focal_gamma", "X", "focal loss; 0 for none"),
+    ),
+    "data": (
+        ("validation_fraction", "X", "part of the training images held out to watch the run"),
+        ("test_share", "X", "part of a data set without a published division that is measured on"),
+    ),
+}
+_CHOICES = {"optimizer": OPTIMIZERS, "schedule": tuple(SCHEDULES)}
+
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    default = Recipe(architecture="mini_xception")
     parser.add_argument("architecture", metavar="ARCH", help="a network of the zoo, e.g. mini_xception")
-    parser.add_argument("--data", type=Path, required=True, metavar="CSV", help="fer2013.csv or fer2013.csv.gz")
-    parser.add_argument("--votes", type=Path, metavar="CSV", help="FER+'s fer2013new.csv, joined by row (soft targets)")
-    parser.add_argument("--vote-share", type=float, metavar="X", help="weight of the votes in the targets (0.5)")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="model folder to make")
-    parser.add_argument("--epochs", type=int, default=default.epochs, help=f"({default.epochs})")
-    parser.add_argument("--batch-size", type=int, default=default.batch_size, help=f"({default.batch_size})")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, default=default.optimizer, help=f"({default.optimizer})")
+    parser.add_argument("--force", action="store_true", help="replace the folder where it exists")
+    parser.add_argument("--restart", action="store_true", help="forget an unfinished run instead of continuing it")
+    parser.add_argument("--input-px", type=int, metavar="N", help="side of the input (the network's own)")
     parser.add_argument(
         "--start-from", type=Path, metavar="FOLDER", help="model folder whose weights are the initial ones"
     )
-    parser.add_argument("--peak-rate", type=float, default=default.peak_rate, help=f"({default.peak_rate:g})")
-    parser.add_argument("--weight-decay", type=float, default=default.weight_decay, help=f"({default.weight_decay:g})")
     parser.add_argument(
-        "--label-smoothing", type=float, default=default.label_smoothing, help=f"({default.label_smoothing:g})"
+        "--pretrained",
+        metavar="SOURCE",
+        help="ImageNet weights of the body: imagenet (Keras fetches them) or a no-top .h5 file",
     )
-    parser.add_argument(
-        "--validation-fraction",
-        type=float,
-        default=default.validation_fraction,
-        help=f"part of the training images held out to watch the run ({default.validation_fraction:g})",
+    groups = {title: parser.add_argument_group(title) for title in _NUMBERS}
+    _configure_data(groups["data"])
+    for title, options in _NUMBERS.items():
+        for name, metavar, text in options:
+            value = getattr(_DEFAULT, name)
+            groups[title].add_argument(
+                _flag(name), type=type(value), default=value, metavar=metavar, help=f"{text} ({value:g})"
+            )
+    for name, known in _CHOICES.items():
+        value = getattr(_DEFAULT, name)
+        groups["steps"].add_argument(_flag(name), choices=known, default=value, help=f"({value})")
+    groups["steps"].add_argument(
+        "--compute",
+        choices=("auto", *COMPUTE_DTYPES),
+        default="auto",
+        help="type of the products; auto: bfloat16 where torch has it in hardware (auto)",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, help=f"({default.seed})")
-    parser.add_argument("--force", action="store_true", help="replace the folder where it exists")
-    parser.add_argument("--restart", action="store_true", help="forget an unfinished run instead of continuing it")
+    groups["steps"].add_argument(
+        "--augment", default="light", metavar="NAME", help=f"one of {', '.join(AUGMENTATIONS)} (light)"
+    )
+    _configure_targets(groups["targets and loss"])
+
+
+def _configure_data(group: Any) -> None:
+    group.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="[NAME:]PATH",
+        help="data set in its published layout, e.g. fer2013.csv.gz or raf-db:FOLDER; several are joined",
+    )
+    group.add_argument(
+        "--skip-bad", action="store_true", help="leave out and count what cannot be used, instead of stopping"
+    )
+    group.add_argument("--by-subject", action="store_true", help="divide so that nobody is in two parts")
+    group.add_argument(
+        "--fold", type=_fold, metavar="I/K", help="train without the I-th of K parts of the training images, test on it"
+    )
+    group.add_argument(
+        "--crop-margin", type=float, default=0.0, metavar="X", help="of the square around ExpW's boxes (0)"
+    )
+
+
+def _configure_targets(group: Any) -> None:
+    group.add_argument("--votes", type=Path, metavar="CSV", help="FER+'s fer2013new.csv, joined by row (soft targets)")
+    group.add_argument("--vote-share", type=float, metavar="X", help="weight of the votes in the targets (0.5)")
+    group.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="model folder to learn from; several: from the mean of their probabilities",
+    )
+    group.add_argument("--teacher-share", type=float, metavar="X", help="weight of the teachers in the targets (0.5)")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from fer_edge_train.backend import import_keras
+    from fer_edge_train import zoo
+    from fer_edge_train.backend import fastest_compute_dtype, import_keras
 
-    votes_given = arguments.votes is not None
-    recipe = Recipe(
-        architecture=arguments.architecture,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        optimizer=arguments.optimizer,
-        peak_rate=arguments.peak_rate,
-        weight_decay=arguments.weight_decay,
-        label_smoothing=arguments.label_smoothing,
-        vote_share=arguments.vote_share if arguments.vote_share is not None else (0.5 if votes_given else 0.0),
-        validation_fraction=arguments.validation_fraction,
-        seed=arguments.seed,
-    )
+    fields: dict[str, Any] = {name: getattr(arguments, name) for group in _NUMBERS.values() for name, _, _ in group}
+    fields |= {name: getattr(arguments, name) for name in _CHOICES}
+    fields |= {
+        "architecture": arguments.architecture,
+        "augmentation": augmentation_named(arguments.augment),
+        "by_subject": arguments.by_subject,
+        "fold": arguments.fold,
+        "vote_share": _share(arguments.vote_share, given=arguments.votes is not None),
+        "teacher_share": _share(arguments.teacher_share, given=bool(arguments.teacher)),
+    }
+    # A wrong value or name is told before Keras is imported, which takes seconds.
+    Recipe(**fields)
+    zoo.check_name(arguments.architecture)
     import_keras()
-    from fer_edge_train.run import train_to_folder
+    compute_dtype = fastest_compute_dtype() if arguments.compute == "auto" else arguments.compute
+    height, width, channels = zoo.default_input_shape(arguments.architecture)
+    side_px = arguments.input_px
+    recipe = Recipe(
+        **fields,
+        compute_dtype=compute_dtype,
+        input_shape_hwc=(height, width, channels) if side_px is None else (side_px, side_px, channels),
+    )
+    from fer_edge_train.run import RunInputs, train_to_folder
 
-    train_to_folder(
-        recipe,
+    inputs = RunInputs(
         data=arguments.data,
         votes=arguments.votes,
-        out=arguments.out,
-        force=arguments.force,
-        restart=arguments.restart,
         start_from=arguments.start_from,
+        pretrained=arguments.pretrained,
+        teachers=arguments.teacher,
+        skip_bad=arguments.skip_bad,
+        margin=arguments.crop_margin,
     )
+    train_to_folder(recipe, inputs, arguments.out, force=arguments.force, restart=arguments.restart)
     return 0
 
 
-COMMAND = Command(summary="train a network on a data set", configure=_configure, run=_run)
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _share(asked: float | None, *, given: bool) -> float:
+    """Return the share asked for, else a half where its source is given."""
+    if asked is not None:
+        return asked
+    return 0.5 if given else 0.0
+
+
+def _fold(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,3})/(\d{1,3})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected I/K, e.g. 1/4, found {text!r}")
+    return int(match[1]), int(match[2])
+
+
+COMMAND = Command(summary="train a network on data sets", configure=_configure, run=_run)

@@ -1,4 +1,4 @@
-"""Labelled faces in memory."""
+"""Labelled faces in memory, with who is on them and where they came from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from fer_edge.errors import InputError
 
 __all__ = ["FaceSet"]
 
@@ -19,13 +21,18 @@ class FaceSet:
         images: uint8 (n, height, width, channels).
         label_indices: int64 (n,), positions in `labels`.
         labels: names of the classes.
-        rows: int64 (n,), the row of the source file each face came from, counted from 0 without the header.
+        rows: int64 (n,), the row of the table each face came from, counted from 0 without the header; where the
+            pictures are files, their number in the order they are read.
+        subjects: str (n,), a name for the person on each face, "" where it is not known; None where none is known.
+        sources: str (n,), where each face came from, e.g. "happy/S010_006_00000015.png"; None where its row says it.
     """
 
     images: npt.NDArray[np.uint8]
     label_indices: npt.NDArray[np.int64]
     labels: tuple[str, ...]
     rows: npt.NDArray[np.int64]
+    subjects: npt.NDArray[np.str_] | None = None
+    sources: npt.NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
@@ -35,6 +42,9 @@ class FaceSet:
             raise ValueError(
                 f"expected {n} label indices and rows, found {self.label_indices.shape} and {self.rows.shape}"
             )
+        for name, texts in (("subjects", self.subjects), ("sources", self.sources)):
+            if texts is not None and (texts.shape != (n,) or texts.dtype.kind != "U"):
+                raise ValueError(f"{name}: expected str ({n},), found {texts.dtype} {texts.shape}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -46,7 +56,30 @@ class FaceSet:
             label_indices=self.label_indices[keep],
             labels=self.labels,
             rows=self.rows[keep],
+            subjects=None if self.subjects is None else self.subjects[keep],
+            sources=None if self.sources is None else self.sources[keep],
         )
+
+    def source(self, index: int) -> str:
+        """Return what to call a face in a message: its file, or its row counted from 1."""
+        return f"row {int(self.rows[index]) + 1}" if self.sources is None else str(self.sources[index])
+
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """Return how many faces each class has, int64 (classes,)."""
+        return np.bincount(self.label_indices, minlength=len(self.labels)).astype(np.int64)
+
+    def require_every_class(self, name: str) -> None:
+        """Check that no class is empty; `name` is what the error calls the set.
+
+        Raises:
+            InputError: a class has no face.
+        """
+        empty = [label for label, n in zip(self.labels, self.class_counts(), strict=True) if not n]
+        if empty:
+            raise InputError(
+                f"{name}: expected faces of each of {len(self.labels)} classes, found none of {', '.join(empty)}; "
+                "add a data set that has them (several can be joined)"
+            )
 
     def image_digests(self) -> list[bytes]:
         """Return the SHA-256 digest (32 bytes) of each image's pixels."""

@@ -1,4 +1,4 @@
-"""FER-2013 in its published csv: `emotion,pixels,Usage`, 48 x 48 gray pixels as text.
+"""FER-2013 in its published csv: `emotion,pixels,Usage`, 48 x 48 gray pixels as text; or as class folders.
 
 Goodfellow et al., "Challenges in Representation Learning" (ICML 2013 workshop).
 """
@@ -10,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,14 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import InputError
+from fer_edge.preprocess import face_pixels
 from fer_edge_train.datasets.arrays import FaceSet
+from fer_edge_train.datasets.class_folders import read_class_folders
+from fer_edge_train.datasets.labels import EXPRESSIONS
+from fer_edge_train.datasets.pictures import find_file, list_folder
+from fer_edge_train.datasets.reading import DatasetKind, ReadOptions, Skipped
 
-__all__ = ["FER2013_LABELS", "FER2013_USAGES", "read_fer2013"]
+__all__ = ["FER2013_LABELS", "FER2013_USAGES", "KIND", "read_fer2013"]
 
-FER2013_LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+FER2013_LABELS = EXPRESSIONS
 FER2013_USAGES = ("Training", "PublicTest", "PrivateTest")
 _SIDE_PX = 48
 _HEADER = "emotion,pixels,Usage"
+_CSVS = ("fer2013.csv", "fer2013.csv.gz")
 
 
 def read_fer2013(path: Path, usages: Iterable[str]) -> dict[str, FaceSet]:
@@ -44,17 +51,30 @@ def read_fer2013(path: Path, usages: Iterable[str]) -> dict[str, FaceSet]:
             row.
     """
     wanted = tuple(usages)
-    pixels: dict[str, list[npt.NDArray[np.uint8]]] = {usage: [] for usage in wanted}
-    emotions: dict[str, list[int]] = {usage: [] for usage in wanted}
-    rows: dict[str, list[int]] = {usage: [] for usage in wanted}
+    sets = _read_rows(path, wanted, Skipped(skip_bad=False))
+    for usage in wanted:
+        if usage not in sets:
+            raise InputError(f"{path}: no row has the usage {usage!r}; expected some of each asked for")
+    return {usage: sets[usage] for usage in wanted}
+
+
+def _read_rows(path: Path, usages: tuple[str, ...], skipped: Skipped) -> dict[str, FaceSet]:
+    """Return a set for each of the usages that has rows."""
+    pixels: dict[str, list[npt.NDArray[np.uint8]]] = {usage: [] for usage in usages}
+    emotions: dict[str, list[int]] = {usage: [] for usage in usages}
+    rows: dict[str, list[int]] = {usage: [] for usage in usages}
     try:
         with _open_text(path) as file:
-            header = file.readline().strip().lstrip("\ufeff")
-            if header.replace(" ", "").lower() != _HEADER.lower():
+            header = _normal_header(file.readline())
+            if not _is_header(header):
                 raise InputError(f"{path}: expected the header {_HEADER!r}, found {header[:60]!r}; is it fer2013.csv?")
-            # Empty lines are not counted: FER+ is joined by the row's number.
+            # Empty lines are not counted: FER+ is joined by the row's number. Rows that are skipped are.
             for row, line in enumerate(line for line in file if line.strip()):
-                emotion, image, usage = _parse_row(line, f"{path}: row {row + 1}")
+                try:
+                    emotion, image, usage = _parse_row(line, f"{path}: row {row + 1}")
+                except InputError as error:
+                    skipped.bad(error)
+                    continue
                 if usage in pixels:
                     pixels[usage].append(image)
                     emotions[usage].append(emotion)
@@ -62,18 +82,63 @@ def read_fer2013(path: Path, usages: Iterable[str]) -> dict[str, FaceSet]:
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"cannot read {path}: {reason}; expected FER-2013's csv or csv.gz") from error
-    for usage in wanted:
-        if not pixels[usage]:
-            raise InputError(f"{path}: no row has the usage {usage!r}; expected some of each asked for")
     return {
         usage: FaceSet(
-            images=np.stack(pixels[usage]).reshape(-1, _SIDE_PX, _SIDE_PX, 1),
+            images=np.stack(images).reshape(-1, _SIDE_PX, _SIDE_PX, 1),
             label_indices=np.array(emotions[usage], dtype=np.int64),
             labels=FER2013_LABELS,
             rows=np.array(rows[usage], dtype=np.int64),
         )
-        for usage in wanted
+        for usage, images in pixels.items()
+        if images
     }
+
+
+def _normal_header(line: str) -> str:
+    return line.strip().lstrip("\ufeff")
+
+
+def _is_header(header: str) -> bool:
+    return header.replace(" ", "").lower() == _HEADER.lower()
+
+
+def _read(path: Path, options: ReadOptions, skipped: Skipped) -> dict[str, FaceSet]:
+    """Read every usage of the csv, or of a folder that holds it, or the class folders of each split."""
+    csv_path = find_file(path, _CSVS) if path.is_dir() else path
+    if csv_path is None:
+        # The pictures are crops of faces already.
+        return read_class_folders(path, replace(options, crop_face=None), skipped)
+    sets = _read_rows(csv_path, FER2013_USAGES, skipped)
+    if not sets:
+        raise InputError(f"{csv_path}: expected rows of faces, found none that can be used")
+    size_wh = (options.size_px, options.size_px)
+    for usage, faces in sets.items():
+        images = np.stack([face_pixels(image, size_wh, options.channels) for image in faces.images])
+        sets[usage] = replace(faces, images=images, labels=options.labels)
+    return sets
+
+
+def _recognise(path: Path) -> bool:
+    if path.is_dir():
+        usages = {usage.casefold() for usage in FER2013_USAGES}
+        names = {child.name.casefold() for child in list_folder(path)[0]}
+        return find_file(path, _CSVS) is not None or (bool(names) and names <= usages)
+    if not path.name.lower().endswith((".csv", ".csv.gz")):
+        return False
+    try:
+        with _open_text(path) as file:
+            return _is_header(_normal_header(file.readline(1000)))
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error):
+        return False
+
+
+KIND = DatasetKind(
+    title="FER-2013",
+    licence="research use (ICML 2013 challenge)",
+    layout=f"a csv or csv.gz with the header {_HEADER}, or folders named by its usages",
+    recognise=_recognise,
+    read=_read,
+)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import InputError
+from fer_edge_train.datasets.arrays import FaceSet
 
-__all__ = ["FERPLUS_COLUMNS", "read_ferplus_votes"]
+__all__ = ["FERPLUS_COLUMNS", "read_ferplus_votes", "votes_for"]
 
 FERPLUS_COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
@@ -41,6 +42,32 @@ def read_ferplus_votes(path: Path) -> npt.NDArray[np.int64]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"cannot read {path}: {reason}; expected FER+'s fer2013new.csv") from error
+
+
+def votes_for(faces: FaceSet, votes: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.int64]:
+    """Return the votes for each face, int64 (n, 10), joined by row.
+
+    Args:
+        faces: read from FER-2013's csv.
+        votes: what `read_ferplus_votes` returned.
+        name: what the error calls the votes.
+
+    Raises:
+        InputError: the faces are no rows of FER-2013's csv, or the votes have fewer rows.
+    """
+    if faces.sources is not None:
+        raise InputError(
+            f"{name}: expected faces from FER-2013's csv, to which the votes are joined by row, "
+            f"found {faces.source(0) if len(faces) else 'none'}"
+        )
+    n_needed = int(faces.rows.max(initial=-1)) + 1
+    if len(votes) < n_needed:
+        raise InputError(
+            f"{name}: expected a row for each row of the data (at least {n_needed}), found {len(votes)}; "
+            "it must be the FER+ file of the same fer2013.csv"
+        )
+    joined: npt.NDArray[np.int64] = votes[faces.rows]
+    return joined
 
 
 def _parse_row(row: list[str], where: str) -> list[int]:

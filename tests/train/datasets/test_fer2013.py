@@ -4,10 +4,12 @@ import gzip
 
 import numpy as np
 import pytest
+from train.datasets.support import save
 from train.support import HEADER, csv_row
 
 from fer_edge.errors import InputError
-from fer_edge_train.datasets import FER2013_LABELS, read_fer2013
+from fer_edge.preprocess import face_pixels
+from fer_edge_train.datasets import FER2013_LABELS, ReadOptions, read_dataset, read_fer2013
 
 PIXELS = np.arange(2304).reshape(48, 48) % 256
 GOOD = csv_row(3, PIXELS, "Training")
@@ -181,6 +183,60 @@ def test_a_usage_without_rows_is_an_error(write_csv):
     assert str(caught.value) == f"{path}: no row has the usage 'PublicTest'; expected some of each asked for"
 
 
+@pytest.mark.parametrize("of_folder", [False, True], ids=["csv", "folder that holds it"])
+def test_the_data_set_has_the_usages_that_are_in_the_file(write_csv, tmp_path, of_folder):
+    path = write_csv([csv_row(5, PIXELS, "Training"), csv_row(2, PIXELS.T, "PrivateTest")])
+    dataset = read_dataset(tmp_path if of_folder else path, ReadOptions(size_px=48, channels=1))
+    assert dataset.name == "fer-2013"
+    assert list(dataset.splits) == ["Training", "PrivateTest"]
+    for usage, faces in dataset.splits.items():
+        assert faces.digest() == read_fer2013(path, (usage,))[usage].digest()
+        assert faces.sources is None
+    assert dataset.split("PrivateTest").rows.tolist() == [1]
+
+
+def test_size_and_colour_are_those_asked_for(write_csv):
+    path = write_csv([GOOD])
+    faces = read_dataset(path, ReadOptions(size_px=24, channels=3)).split("Training")
+    expected = face_pixels(PIXELS.astype(np.uint8), (24, 24), 3)
+    np.testing.assert_array_equal(faces.images, expected[np.newaxis])
+
+
+def test_bad_rows_are_counted_and_keep_their_number(write_csv):
+    path = write_csv([GOOD, "3,1 2 3", row_with(9, "256"), csv_row(1, PIXELS, "Training")])
+    dataset = read_dataset(path, ReadOptions(size_px=48, channels=1, skip_bad=True))
+    assert dataset.split("Training").rows.tolist() == [0, 3]
+    assert dataset.skipped.n_bad == 2
+    assert dataset.skipped.examples == [
+        f"{path}: row 2: expected 3 columns (emotion,pixels,Usage), found 2",
+        f"{path}: row 3, column pixels: value 10 is '256', {NUMBER}",
+    ]
+
+
+def test_a_file_with_bad_rows_alone_is_an_error(write_csv):
+    path = write_csv(["3,1 2 3"])
+    with pytest.raises(InputError) as caught:
+        read_dataset(path, ReadOptions(size_px=48, channels=1, skip_bad=True))
+    assert str(caught.value) == f"{path}: expected rows of faces, found none that can be used"
+
+
+def test_class_folders_by_usage_are_fer_2013(tmp_path):
+    for usage in ("Training", "PublicTest"):
+        for name in ("angry", "happy"):
+            save(tmp_path / usage / name / f"{usage}_{name}.png", PIXELS.astype(np.uint8))
+
+    def must_not_run(image):
+        raise AssertionError("these are crops already")
+
+    dataset = read_dataset(tmp_path, ReadOptions(size_px=48, channels=1, crop_face=must_not_run))
+    assert dataset.name == "fer-2013"
+    assert sorted(dataset.splits) == ["PublicTest", "Training"]
+    faces = dataset.split("PublicTest")
+    assert faces.label_indices.tolist() == [0, 3]
+    assert faces.sources.tolist() == ["PublicTest/angry/PublicTest_angry.png", "PublicTest/happy/PublicTest_happy.png"]
+    np.testing.assert_array_equal(faces.images[1, :, :, 0], PIXELS)
+
+
 @pytest.mark.data
 @pytest.mark.slow
 def test_the_published_file(data_folder):
@@ -197,3 +253,7 @@ def test_the_published_file(data_folder):
     kept = training.without_images_of(test)
     assert len(kept) < len(training)
     assert not set(kept.image_digests()) & set(test.image_digests())
+    # As models/mini_xception/record.json names it.
+    part, held_out = kept.without_constant_images().split(0.03, seed=2013)
+    assert (len(part), len(held_out)) == (27_422, 936)
+    assert part.digest() == "069b9e4757dfca4da48327c97d0a610f4f6d72aabc29b612947e936054283f6a"

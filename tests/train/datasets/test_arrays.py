@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import numpy as np
 import pytest
 
+from fer_edge.errors import InputError
 from fer_edge_train.datasets import FaceSet
 
 
@@ -18,9 +20,18 @@ def face_set(n: int, n_classes: int = 3, seed: int = 0) -> FaceSet:
     )
 
 
+def with_people(faces: FaceSet) -> FaceSet:
+    """Face i is of person i modulo 4 and came from "file i.png"."""
+    n = len(faces)
+    return changed(
+        faces,
+        subjects=np.array([f"S{i % 4}" for i in range(n)], dtype=np.str_),
+        sources=np.array([f"file {i}.png" for i in range(n)], dtype=np.str_),
+    )
+
+
 def changed(faces: FaceSet, **fields) -> FaceSet:
-    names = ("images", "label_indices", "labels", "rows")
-    return FaceSet(**{name: fields.get(name, getattr(faces, name)) for name in names})
+    return dataclasses.replace(faces, **fields)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +44,11 @@ def changed(faces: FaceSet, **fields) -> FaceSet:
         ),
         ({"label_indices": np.zeros(3, np.int64)}, "expected 2 label indices and rows, found (3,) and (2,)"),
         ({"rows": np.zeros((2, 1), np.int64)}, "expected 2 label indices and rows, found (2,) and (2, 1)"),
+        ({"subjects": np.array(["a"])}, "subjects: expected str (2,), found <U1 (1,)"),
+        ({"subjects": np.array([1, 2])}, "subjects: expected str (2,), found int64 (2,)"),
+        ({"sources": np.array([["ab", "c"]])}, "sources: expected str (2,), found <U2 (1, 2)"),
     ],
-    ids=["no channels", "float", "labels", "rows"],
+    ids=["no channels", "float", "labels", "rows", "too few subjects", "numbers for subjects", "table of sources"],
 )
 def test_mismatched_arrays_are_refused(fields, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
@@ -52,6 +66,46 @@ def test_take_keeps_image_label_and_row_together(keep):
     assert taken.rows.tolist() == [100 + i for i in order]
     assert taken.label_indices.tolist() == [i % 3 for i in order]
     np.testing.assert_array_equal(taken.images, np.stack([faces.images[i] for i in order]))
+
+
+def parts_of(faces: FaceSet) -> list[FaceSet]:
+    images = faces.images.copy()
+    images[7] = 3
+    other = changed(faces.take(np.array([5])), subjects=None, sources=None)
+    faces = changed(faces, images=images)
+    return [faces.without_constant_images(), faces.without_images_of(other), *faces.split(0.3, seed=1)]
+
+
+@pytest.mark.parametrize("part", range(4), ids=["constant", "of another", "first part", "second part"])
+def test_subjects_and_sources_follow_their_face(part):
+    found = parts_of(with_people(face_set(40)))[part]
+    assert 0 < len(found) < 40
+    numbers = (found.rows - 100).tolist()
+    assert found.subjects.tolist() == [f"S{i % 4}" for i in numbers]
+    assert found.sources.tolist() == [f"file {i}.png" for i in numbers]
+    assert [found.source(i) for i in range(len(found))] == found.sources.tolist()
+
+
+def test_a_face_without_a_source_is_named_by_its_row_counted_from_1():
+    assert [face_set(3).source(i) for i in (0, 2)] == ["row 101", "row 103"]
+
+
+def test_subjects_and_sources_do_not_change_the_digest():
+    assert with_people(face_set(6)).digest() == face_set(6).digest()
+
+
+def test_class_counts_include_classes_without_faces():
+    assert face_set(5, n_classes=7).class_counts().tolist() == [1, 1, 1, 1, 1, 0, 0]
+
+
+def test_empty_classes_are_named():
+    face_set(7, n_classes=7).require_every_class("set")
+    with pytest.raises(InputError) as caught:
+        face_set(5, n_classes=7).require_every_class("/data/set: train")
+    assert str(caught.value) == (
+        "/data/set: train: expected faces of each of 7 classes, found none of f, g; "
+        "add a data set that has them (several can be joined)"
+    )
 
 
 def test_digest_is_sha256_of_pixels_then_labels():

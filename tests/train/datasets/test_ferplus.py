@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import InputError
-from fer_edge_train.datasets.ferplus import FERPLUS_COLUMNS, read_ferplus_votes
+from fer_edge_train.datasets import FaceSet
+from fer_edge_train.datasets.ferplus import FERPLUS_COLUMNS, read_ferplus_votes, votes_for
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 
@@ -74,6 +75,43 @@ def test_an_unreadable_file_says_why(tmp_path, content, message):
     with pytest.raises(InputError) as caught:
         read_ferplus_votes(path)
     assert str(caught.value) == message.format(path=path)
+
+
+def rows_of_the_csv(rows: list[int], sources: list[str] | None = None) -> FaceSet:
+    return FaceSet(
+        images=np.zeros((len(rows), 2, 2, 1), dtype=np.uint8),
+        label_indices=np.zeros(len(rows), dtype=np.int64),
+        labels=("a",),
+        rows=np.array(rows, dtype=np.int64),
+        sources=None if sources is None else np.array(sources, dtype=np.str_),
+    )
+
+
+def test_votes_are_joined_by_row():
+    votes = np.arange(50).reshape(5, 10)
+    assert votes_for(rows_of_the_csv([4, 0, 2]), votes, "v.csv").tolist() == votes[[4, 0, 2]].tolist()
+    assert votes_for(rows_of_the_csv([]), votes, "v.csv").shape == (0, 10)
+
+
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        (
+            rows_of_the_csv([0, 5]),
+            "v.csv: expected a row for each row of the data (at least 6), found 5; "
+            "it must be the FER+ file of the same fer2013.csv",
+        ),
+        (
+            rows_of_the_csv([0, 1], ["happy/1.png", "sad/2.png"]),
+            "v.csv: expected faces from FER-2013's csv, to which the votes are joined by row, found happy/1.png",
+        ),
+    ],
+    ids=["too few votes", "pictures that are files"],
+)
+def test_votes_that_cannot_be_joined_are_refused(faces, message):
+    with pytest.raises(InputError) as caught:
+        votes_for(faces, np.zeros((5, 10), np.int64), "v.csv")
+    assert str(caught.value) == message
 
 
 @pytest.mark.data

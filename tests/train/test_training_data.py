@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from train.support import csv_row, learnable_faces, write_learnable_csv
+
+from fer_edge._cv2 import import_cv2
+from fer_edge.errors import InputError, UsageError
+from fer_edge_train.datasets import FER2013_LABELS, FaceSet
+from fer_edge_train.recipe import Recipe
+from fer_edge_train.training_data import _targets, read_training_data
+
+RECIPE = Recipe(architecture="mini_xception", validation_fraction=0.1)
+
+
+def read(recipe: Recipe, *specs, votes=None, skip_bad=False):
+    return read_training_data([str(spec) for spec in specs], recipe, votes=votes, skip_bad=skip_bad)
+
+
+def class_folders(root: Path, n: int, seed: int = 3) -> Path:
+    cv2 = import_cv2()
+    images, labels = learnable_faces(n, seed)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = root / FER2013_LABELS[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i:03d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return root
+
+
+def digests(faces: FaceSet) -> set[bytes]:
+    return set(faces.image_digests())
+
+
+def test_a_published_division_is_kept(tmp_path):
+    data = read(RECIPE, write_learnable_csv(tmp_path / "a.csv", 70, 21))
+    assert (len(data.training), len(data.held_out), {name: len(faces) for name, faces in data.tests.items()}) == (
+        63, 7, {"PublicTest": 21},
+    )  # fmt: skip
+    assert data.targets.shape == (63, 7)
+    assert data.description["divided_by"] == "class"
+
+
+def test_an_undivided_set_gets_a_test_part(tmp_path):
+    data = read(replace(RECIPE, test_share=0.3), class_folders(tmp_path / "faces", 70))
+    assert {name: len(faces) for name, faces in data.tests.items()} == {"test": 21}
+    assert len(data.training) + len(data.held_out) == 49
+    parts = [digests(faces) for faces in (data.training, data.held_out, data.tests["test"])]
+    assert sum(len(part) for part in parts) == len(set.union(*parts)) == 70
+
+
+def test_several_sets_are_joined_and_measured_apart(tmp_path):
+    csv = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    data = read(RECIPE, csv, f"class-folders:{class_folders(tmp_path / 'faces', 70)}")
+    assert {name: len(faces) for name, faces in data.tests.items()} == {
+        "fer-2013 PublicTest": 21,
+        "class-folders test": 14,
+    }
+    assert len(data.training) + len(data.held_out) == 70 + 56
+    assert [each["name"] for each in data.description["sets"]] == ["fer-2013", "class-folders"]
+    assert data.description["sets"][1]["file_sha256"] is None
+
+
+def test_one_set_twice_is_refused(tmp_path):
+    csv = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    with pytest.raises(UsageError, match="expected each data set once, found fer-2013, fer-2013"):
+        read(RECIPE, csv, csv)
+
+
+def test_folds_cover_the_training_images_once(tmp_path):
+    csv = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    folds = [read(replace(RECIPE, fold=(i, 4)), csv) for i in (1, 2, 3, 4)]
+    tested = [digests(fold.tests[f"fold {i} of 4"]) for i, fold in enumerate(folds, 1)]
+    assert sum(len(part) for part in tested) == len(set.union(*tested)) == 70
+    for fold, part in zip(folds, tested, strict=True):
+        assert not part & (digests(fold.training) | digests(fold.held_out))
+        assert list(fold.tests) == list(fold.description["test_images"])
+
+
+def test_images_that_are_tested_on_and_constant_ones_are_dropped_and_counted(tmp_path):
+    path = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    leaked = path.read_text().splitlines()[-1].replace("PublicTest", "Training")
+    constant = csv_row(0, np.full((48, 48), 9), "Training")
+    path.write_text("\n".join([path.read_text().rstrip(), leaked, constant]))
+    data = read(RECIPE, path)
+    assert data.description["dropped_images"] == 2
+    assert data.description["dropped_because"] == "constant value, or the same pixels as an image of PublicTest"
+
+
+def test_a_class_without_images_is_refused(tmp_path):
+    images, labels = learnable_faces(14, 1)
+    rows = [csv_row(label, image, "Training") for image, label in zip(images, labels, strict=True) if label != 1]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    with pytest.raises(InputError, match=r"^FER-2013: expected faces of each of 7 classes, found none of disgust; "):
+        read(RECIPE, path)
+
+
+def test_what_cannot_be_used_is_counted_when_that_is_asked_for(tmp_path):
+    folder = class_folders(tmp_path / "faces", 70)
+    (folder / "happy" / "zzz.png").write_bytes(b"not a picture")
+    with pytest.raises(InputError, match=r"zzz\.png"):
+        read(RECIPE, folder)
+    data = read(RECIPE, folder, skip_bad=True)
+    assert data.description["sets"][0]["skipped"]["bad"] == 1
+    assert "zzz.png" in data.skipped_text
+
+
+def test_an_input_that_is_no_square_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="input_shape_hwc: expected a square, found 48 x 40"):
+        read(replace(RECIPE, input_shape_hwc=(48, 40, 1)), tmp_path)
+
+
+@pytest.mark.data
+def test_the_parts_of_fer2013_are_those_that_records_name(data_folder):
+    recipe = Recipe(architecture="mini_xception", validation_fraction=0.03, seed=2013)
+    data = read(recipe, data_folder / "fer2013" / "fer2013.csv.gz")
+    assert (len(data.training), len(data.held_out), data.description["dropped_images"]) == (27_422, 936, 351)
+    # models/mini_xception/record.json of version 0.1.0 has this digest.
+    assert data.description["training_digest"].startswith("069b9e47")
+
+
+VOTES = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+
+
+@pytest.mark.parametrize(
+    ("teacher_share", "label", "votes"), [(0.0, 0.6, 0.4), (0.5, 0.2, 0.8)], ids=["alone", "beside a teacher"]
+)
+def test_targets_by_hand(tmp_path, teacher_share, label, votes):
+    # Rows 1 and 3 of four voted alike and carry labels 0 and 1, so E[label | votes] is half each; rows 0 and 2 are
+    # other people's and must not be read.
+    lines = [VOTES, *(f"x,,{a},{10 - a},0,0,0,0,0,0,0,0" for a in (10, 4, 0, 4))]
+    path = tmp_path / "votes.csv"
+    path.write_text("\n".join(lines))
+    faces = FaceSet(
+        images=np.zeros((2, 48, 48, 1), np.uint8),
+        label_indices=np.array([0, 1]),
+        labels=("a", "b"),
+        rows=np.array([1, 3]),
+    )
+    recipe = replace(RECIPE, vote_share=0.4, teacher_share=teacher_share, label_smoothing=0.1)
+    found = _targets(faces, path, recipe)
+    unsmoothed = np.array([[label + votes / 2, votes / 2], [votes / 2, label + votes / 2]])
+    np.testing.assert_allclose(found, (1 - teacher_share) * (0.9 * unsmoothed + 0.05), atol=1e-9)
+
+
+def test_votes_for_faces_that_are_no_rows_of_fer2013_are_refused(tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("\n".join([VOTES, *(["x,,1,9,0,0,0,0,0,0,0,0"] * 100)]))
+    with pytest.raises(InputError, match="expected faces from FER-2013's csv"):
+        read(replace(RECIPE, vote_share=0.5), class_folders(tmp_path / "faces", 70), votes=path)
