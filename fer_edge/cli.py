@@ -35,7 +35,9 @@ _EXIT_TERMINATED = 143  # what a shell reports for SIGTERM
 _SUMMARIES = {
     "run": "find faces and their apparent expression in a photo, folder or video",
     "train": "train a network on a data set",
-    "evaluate": "measure a model or bundle on a data set",
+    "evaluate": "measure a model or bundle on a data set or on photos",
+    "prepare": "crop, clean, enhance and balance a data set into class folders",
+    "train-enhancer": "train the network that makes hazy faces clearer",
     "convert": "turn a trained model into a bundle of quantized files",
     "bench": "measure latency, memory and size on this device",
     "doctor": "tell what this machine has and what is missing",
