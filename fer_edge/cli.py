@@ -34,7 +34,7 @@ _EXIT_TERMINATED = 143  # what a shell reports for SIGTERM
 # Shown by --help without importing the commands; the commands' own summaries must equal these (a test compares).
 _SUMMARIES = {
     "run": "find faces and their apparent expression in a photo, folder or video",
-    "train": "train a network on a data set",
+    "train": "train a network on data sets",
     "evaluate": "measure a model or bundle on a data set or on photos",
     "prepare": "crop, clean, enhance and balance a data set into class folders",
     "train-enhancer": "train the network that makes hazy faces clearer",

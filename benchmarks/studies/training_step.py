@@ -30,9 +30,7 @@ from fer_edge_train.trainer import Trainer, TrainerSetup  # noqa: E402
 def make(architecture: str, kind: str, compute_dtype: str) -> Trainer:
     shape = zoo.default_input_shape(architecture)
     recipe = Recipe(architecture=architecture, input_shape_hwc=shape, compute_dtype=compute_dtype)
-    setup = TrainerSetup(
-        model=zoo.build(architecture, shape, 7), recipe=recipe, class_weights=np.ones(7, dtype=np.float32)
-    )
+    setup = TrainerSetup(model=zoo.build(architecture, shape, 7), recipe=recipe)
     if kind == "keras":
         return KerasTrainer(setup)
     from fer_edge_train.torch_backend import TorchTrainer
@@ -59,7 +57,9 @@ def main() -> None:
         shape = zoo.default_input_shape(architecture)
         rng = np.random.default_rng(0)
         batch = Batch(
-            rng.uniform(-1, 1, (BATCH, *shape)).astype(np.float32), np.eye(7, dtype=np.float32)[np.arange(BATCH) % 7]
+            rng.uniform(-1, 1, (BATCH, *shape)).astype(np.float32),
+            np.eye(7, dtype=np.float32)[np.arange(BATCH) % 7],
+            np.ones(BATCH, dtype=np.float32),
         )
         trainers = {case: make(architecture, *case) for case in cases}
         for trainer in trainers.values():

@@ -23,22 +23,24 @@ def batches_of(epoch: int, *, seed: int = 1, augmentation: str = "light") -> Bat
     faces = learnable_set(50)
     targets = np.arange(50, dtype=np.float32)[:, np.newaxis]  # marks each image
     recipe = Recipe(architecture="mini_xception", seed=seed, batch_size=8, augmentation=AUGMENTATIONS[augmentation])
-    return Batches(faces, targets, recipe, epoch)
+    weights = np.arange(100, 150, dtype=np.float32)
+    return Batches(faces, targets, weights, recipe, epoch)
 
 
 def test_batches_hold_each_image_once_beside_its_target():
     batches = batches_of(0, augmentation="none")
     parts = [batches[i] for i in range(len(batches))]
-    assert [len(x) for x, _ in parts] == [8] * 6  # two images wait for the next shuffle
-    images, marks = (np.concatenate(each) for each in zip(*parts, strict=True))
+    assert [len(part.images) for part in parts] == [8] * 6  # two images wait for the next shuffle
+    images, marks, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
     assert images.dtype == np.float32
     marks = marks[:, 0].astype(int)
     assert len(set(marks)) == 48
+    np.testing.assert_array_equal(weights, marks + 100)
     np.testing.assert_array_equal(images * 128 + 128, learnable_set(50).images[marks])
 
 
 def content(batches) -> bytes:
-    return b"".join(images.tobytes() + targets.tobytes() for images, targets in batches)
+    return b"".join(part.tobytes() for batch in batches for part in batch)
 
 
 def test_batches_are_a_function_of_seed_and_epoch():

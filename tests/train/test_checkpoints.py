@@ -13,7 +13,7 @@ from fer_edge_train.checkpoints import Checkpoints, RunState
 
 def state(epochs_done: int) -> RunState:
     curve = [{"train_loss": 1.0 / (epoch + 1)} for epoch in range(epochs_done)]
-    return RunState(epochs_done=epochs_done, recipe={"seed": 1}, data_digest="ab", curve=curve)
+    return RunState(epochs_done=epochs_done, recipe={"seed": 1}, data_digest="ab", backend="torch", curve=curve)
 
 
 class Remembering:
@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path, monkeypatc
     assert names(tmp_path) == []
 
 
-GOOD = {"epochs_done": 1, "recipe": {}, "data_digest": "ab", "curve": [{}]}
+GOOD = {"epochs_done": 1, "recipe": {}, "data_digest": "ab", "backend": "torch", "curve": [{}]}
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,20 @@ def test_a_damaged_checkpoint_says_how_to_start_anew(tmp_path, damage):
     assert message.startswith(f"cannot continue from the checkpoint {path}: ")
     assert message.endswith(f"; remove {tmp_path} to start anew")
     assert "\n" not in message
+
+
+def test_a_place_that_cannot_be_a_folder_is_an_output_error(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(
+        OutputError, match=r"^cannot write .*run: File exists; expected a folder for the unfinished run"
+    ):
+        Checkpoints(tmp_path / "run").prepare()
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_epoch(tmp_path):
+    (tmp_path / ".epoch-00001.npz.77.part.npz").write_bytes(b"half")
+    Checkpoints(tmp_path).save(ARRAYS, state(2))
+    assert names(tmp_path) == ["epoch-00002.npz", "state.json"]
 
 
 def test_forgetting_removes_its_own_files_alone(tmp_path):

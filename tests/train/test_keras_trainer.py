@@ -29,11 +29,11 @@ def one_layer(keras, **changes):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.set_weights([np.array([[0.5, -0.5], [1.0, 0.25]], np.float32), np.array([0.1, -0.1], np.float32)])
     recipe = Recipe(architecture="mini_xception", **{"average_decay": 0.0, "weight_decay": 0.0, **changes})
-    return KerasTrainer(TrainerSetup(model=model, recipe=recipe, class_weights=np.array([1.0, 2.0], np.float32)))
+    return KerasTrainer(TrainerSetup(model=model, recipe=recipe))
 
 
 def test_one_step_by_hand(keras):
-    """Gradient of -sum(c t log p): p (sum of c t) - c t, times x; then decay of the kernel alone."""
+    """Gradient of -w sum(t log p): w (p - t), times x; then decay of the kernel alone."""
     from fer_edge_train.batches import Batch
 
     trainer = one_layer(keras, momentum=0.0, weight_decay=0.1)
@@ -41,21 +41,20 @@ def test_one_step_by_hand(keras):
     x, t = np.array([1.0, 2.0]), np.array([0.25, 0.75])
     logits = x @ kernel + bias
     p = np.exp(logits) / np.exp(logits).sum()
-    counted = t * [1.0, 2.0]
-    slope = p * counted.sum() - counted
-    trainer.step(Batch(x[None].astype(np.float32), t[None].astype(np.float32)), 0.5, 0)
+    slope = 1.5 * (p - t)
+    trainer.step(Batch(x[None].astype(np.float32), t[None].astype(np.float32), np.full(1, 1.5, np.float32)), 0.5, 0)
     found_kernel, found_bias = trainer.kept_weights()
     np.testing.assert_allclose(found_kernel, kernel * (1 - 0.5 * 0.1) - 0.5 * np.outer(x, slope), atol=1e-6)
     np.testing.assert_allclose(found_bias, bias - 0.5 * slope, atol=1e-6)
     figures = trainer.figures()
-    assert figures.loss == pytest.approx(float(-(counted * np.log(p)).sum()), rel=1e-5)
+    assert figures.loss == pytest.approx(float(-1.5 * (t * np.log(p)).sum()), rel=1e-5)
     assert figures.top1 == float(p.argmax() == 1)
 
 
 def test_bfloat16_computes_with_fewer_bits_and_keeps_float32_weights(keras):
     from fer_edge_train.batches import Batch
 
-    batch = Batch(np.array([[0.3, 0.7]], np.float32), np.array([[1.0, 0.0]], np.float32))
+    batch = Batch(np.array([[0.3, 0.7]], np.float32), np.array([[1.0, 0.0]], np.float32), np.ones(1, np.float32))
     exact, rounded = one_layer(keras), one_layer(keras, compute_dtype="bfloat16")
     for trainer in (exact, rounded):
         trainer.step(batch, 0.1, 0)

@@ -82,8 +82,10 @@ def test_a_run_makes_a_whole_folder_and_leaves_nothing_beside(run, recipe, tiny_
         "training_images": 63,
         "training_digest": record["data"]["training_digest"],
         "held_out_images": 7,
+        "held_out_digest": record["data"]["held_out_digest"],
         "divided_by": "class",
         "test_images": {"PublicTest": 21},
+        "test_digests": {"PublicTest": record["data"]["test_digests"]["PublicTest"]},
         "dropped_images": 0,
         "dropped_because": "constant value, or the same pixels as an image of PublicTest",
     }
@@ -136,7 +138,10 @@ def test_leaks_and_constant_images_are_not_trained_on(run, recipe, tmp_path, out
 
 def votes_file(path: Path, n: int) -> Path:
     header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-    rows = [f"x,{i},{','.join('10' if j == i % 7 else '0' for j in range(10))}" for i in range(n)]
+    rows = [
+        f"{'Training' if i < 70 else 'PublicTest'},{i},{','.join('10' if j == i % 7 else '0' for j in range(10))}"
+        for i in range(n)
+    ]
     path.write_text("\n".join([header, *rows, ""]))
     return path
 
@@ -362,7 +367,8 @@ def test_a_run_starts_from_another_runs_weights(run, recipe, tiny_csv, out, kera
     assert record["recipe"]["start_from_sha256"] == digest
     assert record["started_from"] == {
         "model_sha256": digest,
-        **{key: before[key] for key in ("command", "recipe", "curve", "ms_per_image", "started_from")},
+        "labels": before["model"]["labels"],
+        **{key: before[key] for key in ("command", "recipe", "data", "curve", "ms_per_image", "started_from")},
     }
     assert f"The initial weights came from `{before['command']}`." in (out / "README.md").read_text()
 
@@ -419,6 +425,44 @@ def test_restart_forgets_the_unfinished_run(run, recipe, tiny_csv, out, capsys):
     assert names(out.parent) == ["mine"]
 
 
+@pytest.mark.usefixtures("interrupted")
+@pytest.mark.parametrize("mistake", ["data", "teacher"])
+def test_restart_keeps_the_unfinished_run_where_the_new_one_cannot_begin(run, recipe, tiny_csv, out, mistake):
+    wrong = {"data": out / "typo.csv"} if mistake == "data" else {"data": tiny_csv, "teachers": [out / "typo"]}
+    recipe = recipe if mistake == "data" else replace(recipe, teacher_share=0.5)
+    with pytest.raises(InputError):
+        train(run, recipe, wrong.pop("data"), out, restart=True, **wrong)
+    assert Checkpoints(out.with_name("mine.partial")).load_state().epochs_done == 1
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_a_run_on_another_backend_is_refused_and_named(run, recipe, tiny_csv, out, keras):
+    path = out.with_name("mine.partial") / "state.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps({**state, "backend": "other"}))
+    with pytest.raises(UsageError) as caught:
+        train(run, recipe, tiny_csv, out)
+    assert str(caught.value) == (
+        f"{out}.partial holds an unfinished run on other, this is {keras.backend.backend()}; "
+        "set KERAS_BACKEND=other to continue it, or add --restart to forget it"
+    )
+
+
+def test_a_start_trained_on_another_division_is_refused(run, recipe, tiny_csv, out, first):
+    with pytest.raises(UsageError, match="was trained on another division of fer-2013 than this run's"):
+        train(run, replace(recipe, fold=(1, 4)), tiny_csv, out, start_from=first)
+    assert names(out.parent) == ["first"]
+
+
+def test_a_file_in_the_place_of_the_partial_folder_is_told_before_training(run, recipe, tiny_csv, out, monkeypatch):
+    out.with_name("mine.partial").write_text("mine")
+    monkeypatch.setattr(run, "train", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(
+        OutputError, match=r"mine\.partial: File exists; expected a folder for the unfinished run there"
+    ):
+        train(run, recipe, tiny_csv, out)
+
+
 def old_model_folder(out: Path) -> None:
     out.mkdir()
     (out / "record.json").write_text("old")
@@ -458,7 +502,7 @@ def test_a_failure_with_force_leaves_the_old_folder_and_the_trained_weights(
 
     # The same command ends the work without training again.
     record = train(run, recipe, tiny_csv, out, force=True)
-    assert record["ms_per_image"] is None
+    assert record["ms_per_image"] > 0
     assert names(out) == FILES
     assert names(out.parent) == ["mine"]
 
@@ -487,14 +531,14 @@ def test_figures_are_finite(run, recipe, tiny_csv, out):
 
 
 def test_a_run_learns_from_teachers_and_names_them(run, recipe, tiny_csv, out, first):
-    taught = replace(recipe, teacher_share=0.75, teacher_temperature=2.0)
+    taught = replace(recipe, teacher_share=0.75)
     record = train(run, taught, tiny_csv, out, teachers=[first])
     digest = sha256_of_file(first / "model.keras")
     assert record["recipe"]["teacher_sha256s"] == [digest]
     (teacher,) = record["teachers"]
     assert (teacher["name"], teacher["architecture"], teacher["model_sha256"]) == ("first", "tiny", digest)
     assert teacher["measured"]["PublicTest"]["n"] == 21
-    assert "0.25 x label + 0.75 x probabilities of first at temperature 2" in (out / "README.md").read_text()
+    assert "0.25 x label + 0.75 x probabilities of first" in (out / "README.md").read_text()
 
 
 def test_a_teacher_of_other_pixels_is_refused(run, recipe, tiny_csv, out, first):
@@ -514,7 +558,7 @@ def test_a_network_without_imagenet_weights_says_so(run, recipe, tiny_csv, out):
 
 def test_a_fold_is_trained_without_and_measured_on(run, recipe, tiny_csv, out):
     record = train(run, replace(recipe, fold=(2, 4)), tiny_csv, out)
-    assert list(record["measured"]) == ["fold 2 of 4"]
+    assert list(record["measured"]) == ["fold 2 of 4", "PublicTest"]
     n_fold = record["measured"]["fold 2 of 4"]["n"]
     assert 14 <= n_fold <= 21
     assert record["data"]["training_images"] + record["data"]["held_out_images"] == 70 - n_fold

@@ -6,30 +6,21 @@ from fer_edge_train.schedules import NEED_HELD_OUT, SCHEDULES, rate_factor
 
 
 @pytest.mark.parametrize(
-    ("step", "factor"),
+    ("schedule", "step", "n_steps", "factor"),
     [
-        pytest.param(0, 0.5, id="half the warm-up of two steps"),
-        pytest.param(1, 1.0, id="peak"),
-        pytest.param(5, 0.5, id="half way down"),
-        pytest.param(8, 0.5 * (1 - 0.9238795325), id="one step before the end"),  # cos(7/8 pi)
-        pytest.param(9, 0.0, id="end"),
+        # The middle of each step; the rise is a fifth of one-cycle and a fiftieth of cosine, then half a cosine.
+        pytest.param("one-cycle", 0, 10, 0.25, id="an eighth of the way up: 0.05 of 0.2"),
+        pytest.param("one-cycle", 1, 10, 0.75, id="0.15 of 0.2"),
+        pytest.param("one-cycle", 5, 10, 0.5975451610, id="0.35 of 0.8 down: (1 + cos(0.4375 pi)) / 2"),
+        pytest.param("one-cycle", 9, 10, 0.0096073598, id="the last step still moves"),
+        pytest.param("one-cycle", 0, 1, 0.6913417162, id="a single step moves: 0.3 of 0.8 down"),
+        pytest.param("cosine", 0, 100, 0.25, id="0.005 of 0.02"),
+        pytest.param("cosine", 50, 100, 0.5080139238, id="0.485 of 0.98 down"),
+        pytest.param("cosine", 99, 100, 0.0000642263, id="nearly nothing at the end"),
     ],
 )
-def test_one_cycle_by_hand(step, factor):
-    assert rate_factor("one-cycle", step, 10, []) == pytest.approx(factor, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("step", "factor"),
-    [
-        pytest.param(0, 0.5, id="half the warm-up of two steps"),
-        pytest.param(1, 1.0, id="peak"),
-        pytest.param(50, 0.5, id="half way down"),
-        pytest.param(99, 0.0, id="end"),
-    ],
-)
-def test_cosine_by_hand(step, factor):
-    assert rate_factor("cosine", step, 100, []) == pytest.approx(factor, abs=1e-9)
+def test_factors_by_hand(schedule, step, n_steps, factor):
+    assert rate_factor(schedule, step, n_steps, []) == pytest.approx(factor, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["one-cycle", "cosine"])

@@ -28,6 +28,7 @@ def folder(tmp_path, model):
         "schema": "fer-edge/training-record/1",
         "command": "fer-edge train mini_xception --out first",
         "recipe": {"epochs": 3},
+        "data": {"name": "FER-2013"},
         "curve": [{"train_loss": 1.5}],
         "ms_per_image": 2.5,
         "started_from": None,
@@ -53,6 +54,8 @@ def test_weights_and_history_are_those_of_the_folder(folder, model):
     assert start.sha256 == sha256_of_file(folder / "model.keras")
     assert start.history == {
         "model_sha256": start.sha256,
+        "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
+        "data": {"name": "FER-2013"},
         "command": "fer-edge train mini_xception --out first",
         "recipe": {"epochs": 3},
         "curve": [{"train_loss": 1.5}],

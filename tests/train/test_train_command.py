@@ -63,6 +63,9 @@ def test_defaults_are_the_recipes(called):
         (["--epochs", "3"], "epochs", 3),
         (["--batch-size", "32"], "batch_size", 32),
         (["--optimizer", "adamw"], "optimizer", "adamw"),
+        (["--optimizer", "adamw"], "peak_rate", 0.002),
+        (["--optimizer", "adamw", "--peak-rate", "0.1"], "peak_rate", 0.1),
+        (["--momentum", "0.8"], "momentum", 0.8),
         (["--optimizer", "sgd"], "optimizer", "sgd"),
         (["--peak-rate", "0.3"], "peak_rate", 0.3),
         (["--weight-decay", "0"], "weight_decay", 0.0),
@@ -76,7 +79,6 @@ def test_defaults_are_the_recipes(called):
         (["--augment", "strong"], "augmentation", AUGMENTATIONS["strong"]),
         (["--teacher", "a", "--teacher", "b"], "teacher_share", 0.5),
         (["--teacher", "a", "--teacher-share", "0.9"], "teacher_share", 0.9),
-        (["--teacher-temperature", "2"], "teacher_temperature", 2.0),
         (["--class-weight-power", "0.5"], "class_weight_power", 0.5),
         (["--focal-gamma", "2"], "focal_gamma", 2.0),
         (["--test-share", "0.25"], "test_share", 0.25),
@@ -115,6 +117,11 @@ def test_a_fold_of_another_form_is_refused_by_the_parser(called, capsys, text):
     with pytest.raises(SystemExit):
         run([*WITHOUT_VOTES, f"--fold={text}"])
     assert f"argument --fold: expected I/K, e.g. 1/4, found '{text}'" in capsys.readouterr().err
+
+
+def test_a_momentum_that_nobody_would_use_is_refused(called):
+    with pytest.raises(UsageError, match="--momentum is of SGD; adamw keeps its own, leave it away"):
+        run([*WITHOUT_VOTES, "--optimizer", "adamw", "--momentum", "0.8"])
 
 
 @pytest.mark.parametrize("flag", ["force", "restart"])

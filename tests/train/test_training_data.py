@@ -73,6 +73,7 @@ def test_folds_cover_the_training_images_once(tmp_path):
     csv = write_learnable_csv(tmp_path / "a.csv", 70, 21)
     folds = [read(replace(RECIPE, fold=(i, 4)), csv) for i in (1, 2, 3, 4)]
     tested = [digests(fold.tests[f"fold {i} of 4"]) for i, fold in enumerate(folds, 1)]
+    assert all(len(fold.tests["PublicTest"]) == 21 for fold in folds)
     assert sum(len(part) for part in tested) == len(set.union(*tested)) == 70
     for fold, part in zip(folds, tested, strict=True):
         assert not part & (digests(fold.training) | digests(fold.held_out))
@@ -87,6 +88,94 @@ def test_images_that_are_tested_on_and_constant_ones_are_dropped_and_counted(tmp
     data = read(RECIPE, path)
     assert data.description["dropped_images"] == 2
     assert data.description["dropped_because"] == "constant value, or the same pixels as an image of PublicTest"
+
+
+def test_pictures_of_the_sealed_part_are_left_out_of_training_and_not_measured(tmp_path):
+    path = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    training = [line for line in path.read_text().splitlines() if line.endswith(",Training")]
+    sealed = [line.replace(",Training", ",PrivateTest") for line in training[:14]]
+    path.write_text("\n".join([path.read_text().rstrip(), *sealed]))
+    data = read(RECIPE, path)
+    assert list(data.tests) == ["PublicTest"]
+    assert data.description["dropped_images"] == 14
+    assert "PublicTest or PrivateTest" in data.description["dropped_because"]
+
+
+def test_a_published_validation_part_is_watched(tmp_path):
+    root = tmp_path / "faces"
+    for part, n, seed in (("train", 70, 1), ("val", 14, 2), ("test", 21, 3)):
+        class_folders(root / part, n, seed)
+    data = read(RECIPE, root)
+    assert (len(data.training), len(data.held_out), len(data.tests["test"])) == (70, 14, 21)
+
+
+def test_parts_of_unknown_names_are_refused_not_ignored(tmp_path):
+    csv = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    from fer_edge_train import training_data
+    from fer_edge_train.datasets import ReadOptions, read_dataset
+
+    whole = read_dataset(csv, ReadOptions(size_px=48, channels=1))
+    strange = replace(whole, splits={**whole.splits, "dev": whole.splits["PublicTest"]})
+    with pytest.raises(InputError) as caught:
+        training_data._divide(strange, RECIPE)
+    assert str(caught.value) == (
+        "FER-2013: expected one part named training or train, at most one named validation or val, "
+        "and publictest or test or testing, found Training, PublicTest, dev"
+    )
+
+
+def ck_folders(root: Path, parts: dict[str, range]) -> Path:
+    """CK+ crops of published parts; subjects are S and their number."""
+    cv2 = import_cv2()
+    names = ("anger", "disgust", "fear", "happy", "sadness", "surprise", "neutral")
+    for part, subjects in parts.items():
+        for subject in subjects:
+            images, _ = learnable_faces(7, subject)
+            for i, (name, image) in enumerate(zip(names, images, strict=True)):
+                folder = root / part / name
+                folder.mkdir(parents=True, exist_ok=True)
+                path = folder / f"S{subject:03d}_{i + 1:03d}_00000017.png"
+                path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return root
+
+
+def test_dividing_by_person_keeps_everybody_on_one_side(tmp_path):
+    folder = ck_folders(tmp_path, {".": range(20)})
+    data = read(replace(RECIPE, by_subject=True, test_share=0.3), f"ck-plus:{folder}")
+    people = [set(faces.subjects.tolist()) for faces in (data.training, data.held_out, data.tests["test"])]
+    assert sum(len(part) for part in people) == len(set.union(*people)) == 20
+    assert data.description["divided_by"] == "person"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patience": 5}, "--patience 5 needs held-out images, found none in a part of 0.001; raise"),
+        ({"schedule": "plateau"}, "--schedule plateau needs held-out images, found none in a part of 0.001; raise"),
+    ],
+)
+def test_a_part_too_small_to_watch_is_refused_where_it_is_needed(tmp_path, changes, message):
+    csv = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    with pytest.raises(UsageError, match=message):
+        read(replace(RECIPE, validation_fraction=0.001, **changes), csv)
+
+
+def test_a_margin_without_boxes_is_refused(tmp_path):
+    csv = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    with pytest.raises(UsageError, match="a crop margin widens ExpW's boxes; fer-2013 has none"):
+        read_training_data([str(csv)], RECIPE, votes=None, skip_bad=False, margin=0.1)
+
+
+def test_the_digest_names_images_targets_and_what_is_watched(tmp_path):
+    csv = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    base = read(RECIPE, csv)
+    assert base.digest() == read(RECIPE, csv).digest()
+    others = [
+        read(replace(RECIPE, seed=1), csv),
+        read(replace(RECIPE, label_smoothing=0.2), csv),
+        replace(base, held_out=base.training),
+    ]
+    assert len({base.digest(), *(other.digest() for other in others)}) == 4
 
 
 def test_a_class_without_images_is_refused(tmp_path):
@@ -131,7 +220,7 @@ VOTES = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,
 def test_targets_by_hand(tmp_path, teacher_share, label, votes):
     # Rows 1 and 3 of four voted alike and carry labels 0 and 1, so E[label | votes] is half each; rows 0 and 2 are
     # other people's and must not be read.
-    lines = [VOTES, *(f"x,,{a},{10 - a},0,0,0,0,0,0,0,0" for a in (10, 4, 0, 4))]
+    lines = [VOTES, *(f"Training,,{a},{10 - a},0,0,0,0,0,0,0,0" for a in (10, 4, 0, 4))]
     path = tmp_path / "votes.csv"
     path.write_text("\n".join(lines))
     faces = FaceSet(

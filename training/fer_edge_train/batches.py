@@ -23,10 +23,11 @@ _READY = 4  # batches that wait at most: enough for a step that takes long, few 
 
 
 class Batch(NamedTuple):
-    """Network input float32 (n, h, w, c) and targets float32 (n, classes)."""
+    """Network input float32 (n, h, w, c), targets float32 (n, classes), and what each image counts, float32 (n,)."""
 
     images: Floats
     targets: Floats
+    weights: Floats
 
 
 def training_coding() -> PixelCoding:
@@ -42,8 +43,8 @@ def steps_per_epoch(n_images: int, batch_size: int) -> int:
 class Batches:
     """One epoch's shuffled, augmented batches; a resumed run sees the same."""
 
-    def __init__(self, faces: FaceSet, targets: Floats, recipe: Recipe, epoch: int) -> None:
-        self._faces, self._targets = faces, targets
+    def __init__(self, faces: FaceSet, targets: Floats, weights: Floats, recipe: Recipe, epoch: int) -> None:
+        self._faces, self._targets, self._weights = faces, targets, weights
         self._recipe, self._epoch = recipe, epoch
         self._order = np.random.default_rng([recipe.seed, epoch]).permutation(len(faces))
         self._coding = training_coding()
@@ -56,7 +57,7 @@ class Batches:
         members = self._order[index * size : (index + 1) * size]
         rng = np.random.default_rng([self._recipe.seed, self._epoch, index])
         images = self._recipe.augmentation.apply(self._faces.images[members], rng)
-        return Batch(self._coding.encode(images), self._targets[members])
+        return Batch(self._coding.encode(images), self._targets[members], self._weights[members])
 
 
 class Prefetched:

@@ -14,8 +14,13 @@ def model_card(record: dict[str, Any]) -> str:
     model, data = record["model"], record["data"]
     shape = " x ".join(str(n) for n in model["input_shape_hwc"])
     machine = record["machine"]
-    speed = f"{record['ms_per_image']:.2f} ms" if record["ms_per_image"] is not None else "not measured"
-    tests = "\n".join(f"| {name} top-1 | {_top1(figures)} |" for name, figures in record["measured"].items())
+    rows = [
+        f"| parameters | {model['parameters']:,} ({model['trainable_parameters']:,} trainable) |",
+        *(f"| {name} top-1 | {_top1(figures)} |" for name, figures in record["measured"].items()),
+        f"| training time | {record['ms_per_image']:.2f} ms per image on {machine['cpu']}, {machine['cores']} cores, "
+        f"{record['backend']} |",
+    ]
+    table = "\n".join(rows)
     return f"""# {model["name"]}
 
 Classifies the *apparent* expression of a face crop: {", ".join(model["labels"])}. It says how a face looks to
@@ -26,9 +31,7 @@ the people who labelled {data["name"]}, never what a person feels.
 | architecture | {model["architecture"]} |
 | input | {shape}, (pixel - {model["pixel_mean"]:g}) / {model["pixel_std"]:g} |
 | output | {model["output"]}, one for each label |
-| parameters | {model["parameters"]:,} ({model["trainable_parameters"]:,} trainable) |
-{tests}
-| training time | {speed} per image on {machine["cpu"]}, {machine["cores"]} cores, {record["backend"]} |
+{table}
 
 {_recalls(record["measured"])}
 ![learning curve](curve.png)
@@ -40,7 +43,7 @@ the people who labelled {data["name"]}, never what a person feels.
 {_data_text(data)}
 
 {_recipe_text(record)}
-Nothing was selected on the test images. Everything else is in [record.json](record.json).
+The run itself looks at test images once, at its end. Everything else is in [record.json](record.json).
 
 ## Limits
 
@@ -100,14 +103,14 @@ def _targets_text(record: dict[str, Any]) -> str:
     votes, teachers = recipe["vote_share"], recipe["teacher_share"]
     parts = [(1 - votes - teachers, "label"), (votes, "E[label | FER+ votes]")]
     names = ", ".join(each["name"] for each in record["teachers"])
-    parts.append((teachers, f"probabilities of {names} at temperature {recipe['teacher_temperature']:g}"))
+    parts.append((teachers, f"probabilities of {names}"))
     return " + ".join(f"{share:g} x {what}" for share, what in parts if share > 1e-9)
 
 
 def _loss_text(recipe: dict[str, Any]) -> str:
     parts = []
     if recipe["class_weight_power"]:
-        parts.append(f"classes weighted by (mean count / count)^{recipe['class_weight_power']:g}")
+        parts.append(f"images weighted by (1 / images of their class)^{recipe['class_weight_power']:g}")
     if recipe["focal_gamma"]:
         parts.append(f"focal loss with gamma {recipe['focal_gamma']:g}")
     return f" Loss: {', '.join(parts)}." if parts else ""

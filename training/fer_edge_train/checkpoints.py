@@ -7,6 +7,7 @@ replaces the old one, so that whatever moment the process ends at, `state.json` 
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.errors import InputError
+from fer_edge.errors import InputError, OutputError
 from fer_edge.files import atomic_path, write_text
 from fer_edge_train.trainer import Arrays, Trainer
 
@@ -29,13 +30,15 @@ class RunState:
     Attributes:
         epochs_done: whole passes that the checkpoint holds.
         recipe: JSON of the recipe.
-        data_digest: SHA-256 of the training images and labels.
+        data_digest: SHA-256 of what the steps depend on besides the recipe.
+        backend: of Keras; a checkpoint of one is nothing to another.
         curve: one dictionary for each epoch done.
     """
 
     epochs_done: int
     recipe: dict[str, Any]
     data_digest: str
+    backend: str
     curve: list[dict[str, float]]
 
     def __post_init__(self) -> None:
@@ -52,7 +55,7 @@ class Checkpoints:
 
     def save(self, arrays: Arrays, state: RunState) -> None:
         """Store the trainer's arrays, then the state that names them, then forget the ones before."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.prepare()
         path = self._arrays_path(state.epochs_done)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type] # numpy's stubs take the names for its own arguments
@@ -60,12 +63,28 @@ class Checkpoints:
             "epochs_done": state.epochs_done,
             "recipe": state.recipe,
             "data_digest": state.data_digest,
+            "backend": state.backend,
             "curve": state.curve,
         }
         write_text(self._state_path, json.dumps(content, indent=1))
-        for old in self.folder.glob("epoch-*.npz"):
+        for old in self._arrays_files():
             if old != path:
                 old.unlink()
+
+    def prepare(self) -> None:
+        """Make the folder, before work that would be lost if it could not be made.
+
+        Raises:
+            OutputError: it cannot be made or written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.folder}: {error.strerror or error}; expected a folder for the unfinished run there"
+            ) from error
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise OutputError(f"cannot write {self.folder}: no permission to create files in it")
 
     def load_state(self) -> RunState | None:
         """Return the state of the run in the folder, or None where there is none.
@@ -105,11 +124,14 @@ class Checkpoints:
         """Remove the run's state and checkpoints, and the folder where nothing else is in it."""
         # The state goes first: ended at any moment, what is left is no run rather than a broken one.
         self._state_path.unlink(missing_ok=True)
-        for pattern in ("epoch-*.npz", ".epoch-*.part.npz", ".state.json.*.part.json"):
-            for path in self.folder.glob(pattern):
-                path.unlink()
+        for path in (*self._arrays_files(), *self.folder.glob(".state.json.*.part.json")):
+            path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+    def _arrays_files(self) -> list[Path]:
+        """Return the checkpoints, and what a killed process left half-written of one."""
+        return [path for pattern in ("epoch-*.npz", ".epoch-*.part.npz") for path in self.folder.glob(pattern)]
 
     def _arrays_path(self, epochs_done: int) -> Path:
         return self.folder / f"epoch-{epochs_done:05d}.npz"

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.classifier import softmax
 from fer_edge_train.batches import Batch, training_coding
-from fer_edge_train.trainer import Arrays, Floats, StepFigures, TrainerSetup, averaging_share
+from fer_edge_train.trainer import FOCAL_FLOOR, Arrays, Floats, StepFigures, TrainerSetup, averaging_share
 
 __all__ = ["KerasTrainer", "predict_logits"]
 
@@ -59,7 +60,7 @@ class KerasTrainer:
             targets = targets + self._recipe.teacher_share * self._teachers_probs(batch.images)
         self._model.optimizer.learning_rate = rate
         self._model.reset_metrics()
-        logs = self._model.train_on_batch(batch.images, targets, return_dict=True)
+        logs = self._model.train_on_batch(batch.images, targets, sample_weight=batch.weights, return_dict=True)
         n = len(targets)
         self._loss_sum += n * float(logs["loss"])
         self._right += n * float(logs["top1"])
@@ -73,8 +74,7 @@ class KerasTrainer:
         logits = [
             np.asarray(keras.ops.convert_to_numpy(teacher.predict_on_batch(images))) for teacher in self._teachers
         ]
-        probs = [_softmax(each.astype(np.float64) / self._recipe.teacher_temperature) for each in logits]
-        mean: Floats = np.mean(probs, axis=0).astype(np.float32)
+        mean: Floats = np.mean([softmax(each) for each in logits], axis=0)
         return mean
 
     def figures(self) -> StepFigures:
@@ -138,21 +138,16 @@ def _optimizer(setup: TrainerSetup) -> Any:
 
 def _loss(setup: TrainerSetup) -> Callable[[Any, Any], Any]:
     ops = keras.ops
-    weights, gamma = setup.class_weights, setup.recipe.focal_gamma
+    gamma = setup.recipe.focal_gamma
 
     def loss(targets: Any, logits: Any) -> Any:
         log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-        parts = ops.cast(targets, "float32") * weights * log_probs
+        parts = ops.cast(targets, "float32") * log_probs
         if gamma:
-            parts = parts * (1.0 - ops.exp(log_probs)) ** gamma
+            parts = parts * ops.maximum(1.0 - ops.exp(log_probs), FOCAL_FLOOR) ** gamma
         return -ops.sum(parts, axis=-1)
 
     return loss
-
-
-def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _numpy(variable: Any) -> npt.NDArray[Any]:

@@ -38,8 +38,7 @@ class Recipe:
         label_smoothing: share of the uniform distribution in the targets.
         vote_share: share of E[label | FER+ votes] in the targets; 0 without votes.
         teacher_share: share of the teachers' mean probabilities in the targets; 0 without teachers.
-        teacher_temperature: the teachers' logits are divided by it.
-        class_weight_power: each class counts (mean count / its count) to this power; 0 all alike, 1 balanced.
+        class_weight_power: an image counts (1 / images of its class) to this power; 0 all alike, 1 balanced.
         focal_gamma: a target's loss counts (1 - probability) to this power (Lin et al., "Focal Loss", 2017); 0 none.
         validation_fraction: part of each class of the training images that is held out to watch the run.
         test_share: part of a data set without a published division that is measured on.
@@ -67,7 +66,6 @@ class Recipe:
     label_smoothing: float = 0.05
     vote_share: float = 0.0
     teacher_share: float = 0.0
-    teacher_temperature: float = 1.0
     class_weight_power: float = 0.0
     focal_gamma: float = 0.0
     validation_fraction: float = 0.03
@@ -91,7 +89,7 @@ class Recipe:
                 raise UsageError(f"{name}: expected one of {', '.join(known)}, found {getattr(self, name)!r}")
         bounds: dict[str, tuple[float, float]] = {
             "epochs": (1, 100_000),
-            "batch_size": (1, 65_536),
+            "batch_size": (2, 65_536),
             "peak_rate": (1e-8, 100.0),
             "momentum": (0.0, 0.9999),
             "weight_decay": (0.0, 1.0),
@@ -100,7 +98,6 @@ class Recipe:
             "label_smoothing": (0.0, 0.99),
             "vote_share": (0.0, 1.0),
             "teacher_share": (0.0, 1.0),
-            "teacher_temperature": (0.1, 100.0),
             "class_weight_power": (0.0, 1.0),
             "focal_gamma": (0.0, 10.0),
             "validation_fraction": (0.0, 0.5),
@@ -111,8 +108,11 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"{name}: expected {low:.10g} to {high:.10g}, found {value:.10g}")
-        if self.fold is not None and not 1 <= self.fold[0] <= self.fold[1] <= _MOST_FOLDS:
-            raise UsageError(f"fold: expected i of k with 1 <= i <= k <= {_MOST_FOLDS}, found {self.fold}")
+        if self.fold is not None and not (1 <= self.fold[0] <= self.fold[1] and 2 <= self.fold[1] <= _MOST_FOLDS):
+            index, count = self.fold
+            raise UsageError(
+                f"fold: expected i of k with 1 <= i <= k and 2 <= k <= {_MOST_FOLDS}, found {index} of {count}"
+            )
         if not self.validation_fraction and (self.patience or self.schedule in NEED_HELD_OUT):
             why = f"patience {self.patience}" if self.patience else f"the schedule {self.schedule}"
             raise UsageError(f"{why} needs held-out images; give a validation_fraction above 0")

@@ -19,6 +19,7 @@ from fer_edge.files import atomic_path, check_folder_target, replace_folder, sha
 from fer_edge_train import zoo
 from fer_edge_train.card import model_card
 from fer_edge_train.checkpoints import Checkpoints
+from fer_edge_train.kinship import check_kinship
 from fer_edge_train.model_folder import RECORD_NAME
 from fer_edge_train.plots import plot_curve
 from fer_edge_train.progress import make_progress
@@ -78,14 +79,20 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
         pretrained=_pretrained_name(inputs.pretrained),
         teacher_sha256s=tuple(teacher.sha256 for teacher in teachers),
     )
-    checkpoints = Checkpoints(out.with_name(out.name + ".partial"))
-    if restart:
-        checkpoints.forget()
     data = read_training_data(inputs.data, recipe, votes=inputs.votes, skip_bad=inputs.skip_bad, margin=inputs.margin)
     if data.skipped_text:
         sys.stderr.write(data.skipped_text + "\n")
+    for model in (start, *teachers):
+        if model is not None:
+            check_kinship(model.history, data)
+    weights = _initial_weights(recipe, inputs, start, len(data.training.labels))
+    checkpoints = Checkpoints(out.with_name(out.name + ".partial"))
+    # What was asked for can be done: only now may an unfinished run be given up.
+    if restart:
+        checkpoints.forget()
     _check_same_run(recipe, data, checkpoints)
-    result = _train(recipe, inputs, data, checkpoints, start, teachers)
+    checkpoints.prepare()
+    result = _train(recipe, data, checkpoints, weights, teachers)
     measured = {name: measure(result.model, faces) for name, faces in data.tests.items()}
     record = training_record(
         name=out.name, recipe=recipe, data=data, result=result, measured=measured, start=start, teachers=teachers
@@ -115,18 +122,24 @@ def _pretrained_name(source: str | None) -> str | None:
     return sha256_of_file(Path(source))
 
 
+def _initial_weights(
+    recipe: Recipe, inputs: RunInputs, start: Start | None, n_classes: int
+) -> Sequence[npt.NDArray[np.float32]] | None:
+    if start is not None:
+        return start.weights
+    if inputs.pretrained is None:
+        return None
+    keras.utils.set_random_seed(recipe.seed)
+    return pretrained_weights(recipe, n_classes, inputs.pretrained)
+
+
 def _train(
     recipe: Recipe,
-    inputs: RunInputs,
     data: TrainingData,
     checkpoints: Checkpoints,
-    start: Start | None,
+    weights: Sequence[npt.NDArray[np.float32]] | None,
     teachers: Sequence[Teacher],
 ) -> TrainingResult:
-    weights: Sequence[npt.NDArray[np.float32]] | None = start.weights if start is not None else None
-    if inputs.pretrained is not None and checkpoints.load_state() is None:
-        keras.utils.set_random_seed(recipe.seed)
-        weights = pretrained_weights(recipe, len(data.training.labels), inputs.pretrained)
     progress = make_progress(sys.stderr)
     try:
         with progress:
@@ -134,6 +147,7 @@ def _train(
                 recipe,
                 data.training,
                 data.targets,
+                data.digest(),
                 data.held_out,
                 checkpoints,
                 progress,
@@ -154,8 +168,13 @@ def _check_same_run(recipe: Recipe, data: TrainingData, checkpoints: Checkpoints
     state = checkpoints.load_state()
     if state is None:
         return
+    if state.backend != keras.backend.backend():
+        raise UsageError(
+            f"{checkpoints.folder} holds an unfinished run on {state.backend}, this is {keras.backend.backend()}; "
+            f"set KERAS_BACKEND={state.backend} to continue it, or add --restart to forget it"
+        )
     differing = recipe.differences(state.recipe)
-    if data.training.digest() != state.data_digest:
+    if data.digest() != state.data_digest:
         differing.append("data")
     if differing:
         raise UsageError(

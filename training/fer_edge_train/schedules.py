@@ -31,7 +31,7 @@ def rate_factor(schedule: str, step: int, n_steps: int, curve: Curve) -> float:
 
 
 def _cosine_after_rise(step: int, n_steps: int, rise_fraction: float) -> float:
-    done = (step + 1) / n_steps
+    done = (step + 0.5) / n_steps  # the middle of the step: neither the first nor the last is without effect
     along = min(max((done - rise_fraction) / (1.0 - rise_fraction), 0.0), 1.0)
     return min(done / rise_fraction, 0.5 * (1.0 + math.cos(math.pi * along)))
 

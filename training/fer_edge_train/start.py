@@ -25,7 +25,7 @@ class Start:
     Attributes:
         weights: as `keras.Model.get_weights` gives them.
         sha256: of the model file.
-        history: command, recipe and curve of the run that made them, and of the one before it, for the record.
+        history: labels, command, recipe, data and curve of the run that made them, and of the one before it.
     """
 
     weights: list[npt.NDArray[np.float32]]
@@ -48,11 +48,15 @@ def read_start(folder: Path, recipe: Recipe) -> Start:
             f"found {architecture} {source.input_shape_hwc}"
         )
     model = keras.saving.load_model(source.path, compile=False)
-    kept = ("command", "recipe", "curve", "ms_per_image", "started_from")
+    kept = ("command", "recipe", "data", "curve", "ms_per_image", "started_from")
     return Start(
         weights=model.get_weights(),
         sha256=source.sha256,
-        history={"model_sha256": source.sha256, **{key: source.record.get(key) for key in kept}},
+        history={
+            "model_sha256": source.sha256,
+            "labels": list(source.labels),
+            **{key: source.record.get(key) for key in kept},
+        },
     )
 
 

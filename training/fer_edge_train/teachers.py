@@ -23,7 +23,7 @@ class Teacher:
     Attributes:
         model: keras.Model to logits.
         sha256: of the model file.
-        history: name, architecture, command and recipe, for the record.
+        history: name, architecture, labels, command, recipe, data and figures, for the record.
     """
 
     model: Any
@@ -52,8 +52,9 @@ def read_teachers(folders: Sequence[Path], recipe: Recipe) -> list[Teacher]:
             "model_sha256": source.sha256,
             "name": source.name,
             "architecture": source.record["model"]["architecture"],
+            "labels": list(source.labels),
         }
-        history |= {key: source.record.get(key) for key in ("command", "recipe", "measured")}
+        history |= {key: source.record.get(key) for key in ("command", "recipe", "data", "measured")}
         model = keras.saving.load_model(source.path, compile=False)
         teachers.append(Teacher(model=model, sha256=source.sha256, history=history))
     return teachers

@@ -12,10 +12,22 @@ import numpy.typing as npt
 from fer_edge_train.batches import Batch
 from fer_edge_train.recipe import Recipe
 
-__all__ = ["Arrays", "Floats", "StepFigures", "Trainer", "TrainerSetup", "averaging_share", "class_weights"]
+__all__ = [
+    "FOCAL_FLOOR",
+    "Arrays",
+    "Floats",
+    "StepFigures",
+    "Trainer",
+    "TrainerSetup",
+    "averaging_share",
+    "image_weights",
+]
 
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
+
+# 1 - p of the focal loss stays above this: a power below 1 has no slope at 0.
+FOCAL_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,13 +37,11 @@ class TrainerSetup:
     Attributes:
         model: uncompiled keras.Model, with the initial weights; it receives the trained ones.
         recipe: how to train it.
-        class_weights: float32 (classes,), the factor of each class's share in the loss.
         teachers: keras.Models from the same pixels to logits.
     """
 
     model: Any
     recipe: Recipe
-    class_weights: Floats
     teachers: Sequence[Any] = field(default=())
 
 
@@ -84,8 +94,12 @@ def averaging_share(decay: float, number: int) -> float:
     return 1.0 - min(decay, (number + 1) / (number + 10))
 
 
-def class_weights(label_indices: npt.NDArray[np.int64], n_classes: int, power: float) -> Floats:
-    """Return float32 (n_classes,): (mean count / count) ** power, scaled so that the images' mean is 1."""
-    counts = np.bincount(label_indices, minlength=n_classes)
-    weights: npt.NDArray[np.float64] = (counts.mean() / np.maximum(counts, 1)) ** power
-    return np.asarray(weights / weights[label_indices].mean(), dtype=np.float32)
+def image_weights(label_indices: npt.NDArray[np.int64], n_classes: int, power: float) -> Floats:
+    """Return what each image counts in the loss, float32 (n,): (1 / count of its class) ** power, with mean 1.
+
+    The whole of an image's loss counts so, whatever classes its soft target touches: to weight the parts of a target
+    would teach that happy faces are disgusted.
+    """
+    counts = np.bincount(label_indices, minlength=n_classes).astype(np.float64)
+    weights = counts[label_indices] ** -power
+    return np.asarray(weights / weights.mean(), dtype=np.float32)

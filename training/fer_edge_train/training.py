@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -22,7 +22,7 @@ from fer_edge_train.keras_trainer import KerasTrainer
 from fer_edge_train.metrics import accuracy
 from fer_edge_train.recipe import Recipe
 from fer_edge_train.schedules import rate_factor
-from fer_edge_train.trainer import Arrays, Floats, Trainer, TrainerSetup, class_weights
+from fer_edge_train.trainer import Arrays, Floats, Trainer, TrainerSetup, image_weights
 
 __all__ = ["DivergedError", "Progress", "TrainingResult", "make_trainer", "train"]
 
@@ -37,17 +37,17 @@ class TrainingResult:
 
     Attributes:
         model: keras.Model with the kept weights, without optimizer.
-        curve: one dictionary for each epoch: train_loss, train_top1, seconds, and where images are held out val_loss
-            and val_top1.
-        ms_per_image: mean time of a training step divided by its images, over the epochs of this process.
+        curve: one dictionary for each epoch: train_loss, train_top1, seconds, input_wait_seconds, and where images are
+            held out val_loss and val_top1.
+        ms_per_image: mean time of a training step divided by its images, over all epochs.
         input_wait_share: part of that time in which the step waited for its images.
         kept_epoch: the epoch, from 1, whose weights these are.
     """
 
     model: Any
     curve: list[dict[str, float]]
-    ms_per_image: float | None
-    input_wait_share: float | None
+    ms_per_image: float
+    input_wait_share: float
     kept_epoch: int
 
 
@@ -81,6 +81,7 @@ def train(
     recipe: Recipe,
     faces: FaceSet,
     targets: npt.NDArray[np.float64],
+    data_digest: str,
     validation: FaceSet | None,
     checkpoints: Checkpoints,
     progress: Progress,
@@ -94,6 +95,7 @@ def train(
         recipe: how; must equal the recipe of a run that is continued (the caller checks).
         faces: training images.
         targets: (n, n_classes); rows sum to 1 minus the recipe's teacher_share.
+        data_digest: names images, targets and held-out images exactly; kept with the state.
         validation: held-out images watched after each epoch; never trained on.
         checkpoints: where the state is kept.
         progress: told of each step and epoch.
@@ -112,21 +114,26 @@ def train(
     model = zoo.build(recipe.architecture, recipe.input_shape_hwc, n_classes)
     if initial_weights is not None:
         model.set_weights(initial_weights)
-    weights = class_weights(faces.label_indices, n_classes, recipe.class_weight_power)
-    trainer = make_trainer(TrainerSetup(model=model, recipe=recipe, class_weights=weights, teachers=teachers))
+    weights = image_weights(faces.label_indices, n_classes, recipe.class_weight_power)
+    trainer = make_trainer(TrainerSetup(model=model, recipe=recipe, teachers=teachers))
 
     state = checkpoints.load_state()
     best: Arrays = {}
     if state is None:
-        state = RunState(epochs_done=0, recipe=recipe.to_json(), data_digest=faces.digest(), curve=[])
+        state = RunState(
+            epochs_done=0,
+            recipe=recipe.to_json(),
+            data_digest=data_digest,
+            backend=keras.backend.backend(),
+            curve=[],
+        )
     else:
         best = checkpoints.restore(trainer, state)
 
     progress.start(recipe.epochs, n_steps, state.epochs_done)
-    first_epoch, train_seconds, waited_seconds = state.epochs_done, 0.0, 0.0
     while state.epochs_done < recipe.epochs and not _out_of_patience(recipe, state.curve):
         epoch = state.epochs_done
-        batches = Prefetched(Batches(faces, targets_f32, recipe, epoch))
+        batches = Prefetched(Batches(faces, targets_f32, weights, recipe, epoch))
         trainer.begin_epoch((recipe.seed + 1_000_003 * epoch) % 2**32)
         started = time.perf_counter()
         for index, batch in enumerate(batches):
@@ -136,39 +143,39 @@ def train(
             progress.step(epoch, index + 1)
         step_figures = trainer.figures()
         seconds = time.perf_counter() - started
-        train_seconds += seconds
-        waited_seconds += batches.waited_s
-        if not math.isfinite(step_figures.loss):
-            raise DivergedError(
-                f"the training loss became {step_figures.loss} in epoch {epoch + 1}, expected a finite number; "
-                f"give a --peak-rate below {recipe.peak_rate:g} and --restart"
-            )
         figures = {
             "train_loss": step_figures.loss,
             "train_top1": step_figures.top1,
             "seconds": round(seconds, 2),
-            **_held_out_figures(trainer, validation),
+            "input_wait_seconds": round(batches.waited_s, 3),
         }
-        state = RunState(
-            epochs_done=epoch + 1,
-            recipe=state.recipe,
-            data_digest=state.data_digest,
-            curve=[*state.curve, figures],
-        )
+        _check_finite("training loss", step_figures.loss, epoch, recipe)
+        figures |= _held_out_figures(trainer, validation)
+        _check_finite("held-out loss", figures.get("val_loss", 0.0), epoch, recipe)
+        state = replace(state, epochs_done=epoch + 1, curve=[*state.curve, figures])
         if recipe.patience and _best_epoch(state.curve) == epoch:
             best = {f"best/{i}": weight for i, weight in enumerate(trainer.kept_weights())}
         checkpoints.save({**trainer.state(), **best}, state)
         progress.epoch(epoch, figures)
 
     model.set_weights([best[f"best/{i}"] for i in range(len(best))] if best else trainer.kept_weights())
-    n_images = (state.epochs_done - first_epoch) * min(n_steps * recipe.batch_size, len(faces))
+    n_images = state.epochs_done * min(n_steps * recipe.batch_size, len(faces))
+    seconds, waited = (sum(row[name] for row in state.curve) for name in ("seconds", "input_wait_seconds"))
     return TrainingResult(
         model=model,
         curve=state.curve,
-        ms_per_image=1000.0 * train_seconds / n_images if n_images else None,
-        input_wait_share=waited_seconds / train_seconds if n_images else None,
+        ms_per_image=1000.0 * seconds / n_images,
+        input_wait_share=waited / seconds if seconds else 0.0,
         kept_epoch=_best_epoch(state.curve) + 1 if recipe.patience else state.epochs_done,
     )
+
+
+def _check_finite(name: str, value: float, epoch: int, recipe: Recipe) -> None:
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"the {name} became {value} in epoch {epoch + 1}, expected a finite number; "
+            f"give a --peak-rate below {recipe.peak_rate:g} and --restart"
+        )
 
 
 def _held_out_figures(trainer: Trainer, validation: FaceSet | None) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,28 @@ from fer_edge.files import sha256_of_file
 from fer_edge_train.datasets import Dataset, FaceSet, ReadOptions, read_dataset
 from fer_edge_train.datasets.ferplus import read_ferplus_votes, votes_for
 from fer_edge_train.datasets.joining import join
-from fer_edge_train.datasets.splits import k_folds, stratified_split, subject_disjoint_split, subject_folds
+from fer_edge_train.datasets.splits import (
+    k_folds,
+    shared_subjects,
+    stratified_split,
+    subject_disjoint_split,
+    subject_folds,
+)
 from fer_edge_train.recipe import Recipe
+from fer_edge_train.schedules import NEED_HELD_OUT
 from fer_edge_train.soft_targets import label_distribution_given_votes, one_hot, smooth
 
 __all__ = ["TrainingData", "read_training_data"]
 
-_TRAINING = ("Training", "train")
-# PrivateTest is nobody's to look at while training: `fer-edge evaluate` measures on it.
-_TEST = ("PublicTest", "test")
+# Names of published parts, in lower case.
+_TRAINING = ("training", "train")
+_HELD_OUT = ("validation", "val")
+_TEST = ("publictest", "test", "testing")
+# Kept for a last measurement by `fer-edge evaluate`: used here only to leave its pictures out of training.
+_SEALED = ("privatetest",)
 _UNDIVIDED = "all"
+_EXPW = "expw"
+_FER2013_TRAINING = "Training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +46,7 @@ class TrainingData:
 
     Attributes:
         training: trained on.
-        held_out: watched; part of what the authors published for training.
+        held_out: watched; a published validation part, else a part of what is published for training.
         tests: measured on at the end, by name; empty where the data has no test part.
         targets: float64 (len(training), classes), rows sum to 1 minus the teachers' share.
         description: what the record says of the data, as JSON types.
@@ -47,6 +60,13 @@ class TrainingData:
     description: dict[str, Any]
     skipped_text: str
 
+    def digest(self) -> str:
+        """Return one SHA-256 digest of all that the steps depend on: images, targets and what is watched."""
+        digest = hashlib.sha256()
+        for part in (self.training.digest(), self.held_out.digest(), self.targets.tobytes()):
+            digest.update(part.encode() if isinstance(part, str) else part)
+        return digest.hexdigest()
+
 
 def read_training_data(
     specs: Sequence[str], recipe: Recipe, *, votes: Path | None, skip_bad: bool, margin: float = 0.0
@@ -54,7 +74,8 @@ def read_training_data(
     """Read one data set or several, and divide them as the recipe says.
 
     A set that its authors divided keeps that division. From an undivided one `recipe.test_share` becomes the test part.
-    With `recipe.fold` there is no other test part than the fold.
+    With `recipe.fold` a fold of what is left is a test part too. FER-2013's PrivateTest is not measured on, but its
+    pictures are left out of training like those of the test parts.
 
     Args:
         specs: what `read_dataset` takes, e.g. "fer2013.csv.gz" or "raf-db:folder".
@@ -72,24 +93,27 @@ def read_training_data(
         raise UsageError(f"input_shape_hwc: expected a square, found {height} x {width}")
     options = ReadOptions(size_px=height, channels=channels, skip_bad=skip_bad, margin=margin)
     sets = [read_dataset(spec, options) for spec in specs]
-    name = " + ".join(each.title for each in sets)
-    divided = [_divide(each, recipe) for each in sets]
     names = [each.name for each in sets]
     if len(set(names)) != len(names):
         raise UsageError(f"expected each data set once, found {', '.join(names)}")
-    training = _joined({each.name: faces for each, (faces, _) in zip(sets, divided, strict=True)})
-    tests = {
-        test_name if len(sets) == 1 else f"{each.name} {test_name}": faces
-        for each, (_, parts) in zip(sets, divided, strict=True)
-        for test_name, faces in parts.items()
-    }
+    if margin and _EXPW not in names:
+        raise UsageError(f"a crop margin widens ExpW's boxes; {', '.join(names)} has none, leave --crop-margin away")
+    name = " + ".join(each.title for each in sets)
+    parts = {each.name: _divide(each, recipe) for each in sets}
+    training = _joined({set_name: each.training for set_name, each in parts.items()})
+    tests = _named({set_name: each.tests for set_name, each in parts.items()})
+    sealed = _named({set_name: each.sealed for set_name, each in parts.items()})
+    published = {set_name: each.held_out for set_name, each in parts.items() if each.held_out is not None}
     if recipe.fold is not None:
-        training, tests = _fold(training, recipe)
+        training, fold = _fold(training, recipe)
+        tests = {**fold, **tests}
+    if recipe.by_subject:
+        _refuse_shared_subjects(training, tests)
 
     n_all = len(training)
     training = training.without_constant_images()
-    for test in tests.values():
-        training = training.without_images_of(test)
+    for other in (*tests.values(), *sealed.values(), *published.values()):
+        training = training.without_images_of(other)
     n_dropped = n_all - len(training)
     if not len(training):
         raise InputError(
@@ -97,12 +121,16 @@ def read_training_data(
         )
     training.require_every_class(name)
     held_out = training.take(np.zeros(0, dtype=np.int64))
-    if recipe.validation_fraction:
-        # FaceSet.split takes the very images that earlier records name.
+    if published:
+        held_out = _joined(published)
+    elif recipe.validation_fraction:
         split = subject_disjoint_split if recipe.by_subject else stratified_split
         training, held_out = split(training, recipe.validation_fraction, seed=recipe.seed)
+    training.require_every_class(name)
+    _check_held_out(held_out, recipe)
 
-    because = "constant value" + (f", or the same pixels as an image of {' or '.join(tests)}" if tests else "")
+    others = [*tests, *sealed, *(["validation"] if published else [])]
+    because = "constant value" + (f", or the same pixels as an image of {' or '.join(others)}" if others else "")
     description = {
         "name": name,
         "sets": [_set_json(each, spec) for each, spec in zip(sets, specs, strict=True)],
@@ -110,8 +138,10 @@ def read_training_data(
         "training_images": len(training),
         "training_digest": training.digest(),
         "held_out_images": len(held_out),
+        "held_out_digest": held_out.digest(),
         "divided_by": "person" if recipe.by_subject else "class",
         "test_images": {test_name: len(faces) for test_name, faces in tests.items()},
+        "test_digests": {test_name: faces.digest() for test_name, faces in tests.items()},
         "dropped_images": n_dropped,
         "dropped_because": because,
     }
@@ -125,28 +155,72 @@ def read_training_data(
     )
 
 
-def _divide(data: Dataset, recipe: Recipe) -> tuple[FaceSet, dict[str, FaceSet]]:
-    """Return the training part and the test parts of one set."""
-    if _UNDIVIDED in data.splits:
-        faces = data.splits[_UNDIVIDED]
-        if recipe.fold is not None:
-            return faces, {}
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Parts:
+    """One data set, divided."""
+
+    training: FaceSet
+    held_out: FaceSet | None
+    tests: dict[str, FaceSet]
+    sealed: dict[str, FaceSet]
+
+
+def _divide(data: Dataset, recipe: Recipe) -> _Parts:
+    """Return the published parts of a set, or draw a test part from an undivided one."""
+    if set(data.splits) == {_UNDIVIDED}:
         split = subject_disjoint_split if recipe.by_subject else stratified_split
-        training, test = split(faces, recipe.test_share, seed=recipe.seed)
-        return training, {"test": test}
-    found = [name for name in _TRAINING if name in data.splits]
-    if not found:
+        training, test = split(data.splits[_UNDIVIDED], recipe.test_share, seed=recipe.seed)
+        return _Parts(training=training, held_out=None, tests={"test": test}, sealed={})
+    kinds = {"training": _TRAINING, "held out": _HELD_OUT, "test": _TEST, "sealed": _SEALED}
+    found = {kind: [name for name in data.splits if name.lower() in known] for kind, known in kinds.items()}
+    unknown = sorted(set(data.splits) - {name for names in found.values() for name in names})
+    if unknown or len(found["training"]) != 1 or len(found["held out"]) > 1:
         raise InputError(
-            f"{data.title}: expected a part named {' or '.join(_TRAINING)}, found {', '.join(data.splits)}"
+            f"{data.title}: expected one part named {' or '.join(_TRAINING)}, at most one named "
+            f"{' or '.join(_HELD_OUT)}, and {' or '.join(_TEST)}, found {', '.join(data.splits)}"
         )
-    tests = {} if recipe.fold is not None else {name: data.splits[name] for name in _TEST if name in data.splits}
-    return data.splits[found[0]], tests
+    held_out = found["held out"]
+    return _Parts(
+        training=data.splits[found["training"][0]],
+        held_out=data.splits[held_out[0]] if held_out else None,
+        tests={name: data.splits[name] for name in found["test"]},
+        sealed={name: data.splits[name] for name in found["sealed"]},
+    )
 
 
 def _fold(faces: FaceSet, recipe: Recipe) -> tuple[FaceSet, dict[str, FaceSet]]:
     index, count = recipe.fold or (1, 1)
     folds = (subject_folds if recipe.by_subject else k_folds)(faces, count, seed=recipe.seed)
     return faces.take(folds != index - 1), {f"fold {index} of {count}": faces.take(folds == index - 1)}
+
+
+def _named(parts: dict[str, dict[str, FaceSet]]) -> dict[str, FaceSet]:
+    """Return the parts of all sets by name; the set's name is in front where there are several."""
+    several = len(parts) > 1
+    return {
+        f"{set_name} {name}" if several else name: faces
+        for set_name, each in parts.items()
+        for name, faces in each.items()
+    }
+
+
+def _refuse_shared_subjects(training: FaceSet, tests: dict[str, FaceSet]) -> None:
+    for name, test in tests.items():
+        both = shared_subjects(training, test)
+        if both:
+            raise UsageError(
+                f"expected nobody in both training and {name}, found {len(both)}, e.g. {both[0]}: the published "
+                "division is not by person; leave --by-subject away"
+            )
+
+
+def _check_held_out(held_out: FaceSet, recipe: Recipe) -> None:
+    if not len(held_out) and (recipe.patience or recipe.schedule in NEED_HELD_OUT):
+        why = f"--patience {recipe.patience}" if recipe.patience else f"--schedule {recipe.schedule}"
+        raise UsageError(
+            f"{why} needs held-out images, found none in a part of {recipe.validation_fraction:g}; "
+            "raise --validation-fraction"
+        )
 
 
 def _joined(parts: dict[str, FaceSet]) -> FaceSet:
@@ -169,7 +243,7 @@ def _targets(faces: FaceSet, votes_path: Path | None, recipe: Recipe) -> npt.NDA
     n_classes = len(faces.labels)
     targets = one_hot(faces.label_indices, n_classes)
     if recipe.vote_share and votes_path is not None:
-        votes = votes_for(faces, read_ferplus_votes(votes_path), str(votes_path))
+        votes = votes_for(faces, read_ferplus_votes(votes_path), str(votes_path), usage=_FER2013_TRAINING)
         expected = label_distribution_given_votes(votes, faces.label_indices, n_classes)
         # Votes and teachers replace parts of the labels: the three shares sum to 1.
         vote_share = recipe.vote_share / (1.0 - recipe.teacher_share) if recipe.teacher_share < 1.0 else 0.0

@@ -73,11 +73,9 @@ def training_record(
     }
 
 
-def _speed(result: TrainingResult) -> dict[str, float | None]:
-    if result.ms_per_image is None or result.input_wait_share is None:
-        return {"ms_per_image": None, "images_per_second": None, "input_wait_share": None}
+def _speed(result: TrainingResult) -> dict[str, float]:
     return {
         "ms_per_image": round(result.ms_per_image, 4),
-        "images_per_second": round(1000.0 / result.ms_per_image, 1),
+        "images_per_second": round(1000.0 / result.ms_per_image, 1) if result.ms_per_image else 0.0,
         "input_wait_share": round(result.input_wait_share, 4),
     }

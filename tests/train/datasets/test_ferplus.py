@@ -5,7 +5,7 @@ import pytest
 
 from fer_edge.errors import InputError
 from fer_edge_train.datasets import FaceSet
-from fer_edge_train.datasets.ferplus import FERPLUS_COLUMNS, read_ferplus_votes, votes_for
+from fer_edge_train.datasets.ferplus import FERPLUS_COLUMNS, FerPlusVotes, read_ferplus_votes, votes_for
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 
@@ -13,9 +13,10 @@ HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear
 def test_votes_are_those_of_the_file(tmp_path):
     path = tmp_path / "votes.csv"
     path.write_text(f"{HEADER}\nTraining,fer0000000.png,4,0,0,1,3,2,0,0,0,0\nPublicTest,,0,0,0,0,0,0,0,0,0,10\n")
-    votes = read_ferplus_votes(path)
-    assert votes.dtype == np.int64
-    assert votes.tolist() == [[4, 0, 0, 1, 3, 2, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 10]]
+    table = read_ferplus_votes(path)
+    assert table.votes.dtype == np.int64
+    assert table.usages.tolist() == ["Training", "PublicTest"]
+    assert table.votes.tolist() == [[4, 0, 0, 1, 3, 2, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 10]]
     assert tuple(HEADER.split(",")[2:]) == FERPLUS_COLUMNS
 
 
@@ -89,8 +90,10 @@ def rows_of_the_csv(rows: list[int], sources: list[str] | None = None) -> FaceSe
 
 def test_votes_are_joined_by_row():
     votes = np.arange(50).reshape(5, 10)
-    assert votes_for(rows_of_the_csv([4, 0, 2]), votes, "v.csv").tolist() == votes[[4, 0, 2]].tolist()
-    assert votes_for(rows_of_the_csv([]), votes, "v.csv").shape == (0, 10)
+    table = FerPlusVotes(votes=votes, usages=np.array(["Training", "PublicTest", "Training", "x", "Training"]))
+    joined = votes_for(rows_of_the_csv([4, 0, 2]), table, "v.csv", usage="Training")
+    assert joined.tolist() == votes[[4, 0, 2]].tolist()
+    assert votes_for(rows_of_the_csv([]), table, "v.csv", usage="Training").shape == (0, 10)
 
 
 @pytest.mark.parametrize(
@@ -105,18 +108,28 @@ def test_votes_are_joined_by_row():
             rows_of_the_csv([0, 1], ["happy/1.png", "sad/2.png"]),
             "v.csv: expected faces from FER-2013's csv, to which the votes are joined by row, found happy/1.png",
         ),
+        (
+            rows_of_the_csv([0, 3, 1]),
+            "v.csv: row 4: expected the usage Training as in the data, found PublicTest; "
+            "it must be the FER+ file of the same fer2013.csv, whole and in its order",
+        ),
     ],
-    ids=["too few votes", "pictures that are files"],
+    ids=["too few votes", "pictures that are files", "another order"],
 )
 def test_votes_that_cannot_be_joined_are_refused(faces, message):
+    usages = np.array([*["Training"] * 3, *["PublicTest"] * 2])
+    table = FerPlusVotes(votes=np.zeros((5, 10), np.int64), usages=usages)
     with pytest.raises(InputError) as caught:
-        votes_for(faces, np.zeros((5, 10), np.int64), "v.csv")
+        votes_for(faces, table, "v.csv", usage="Training")
     assert str(caught.value) == message
 
 
 @pytest.mark.data
 def test_the_published_file(data_folder):
-    votes = read_ferplus_votes(data_folder / "fer2013" / "fer2013new.csv")
+    table = read_ferplus_votes(data_folder / "fer2013" / "fer2013new.csv")
+    votes = table.votes
+    assert (table.usages[:28_709] == "Training").all()
+    assert (table.usages[28_709:32_298] == "PublicTest").all()
     assert votes.shape[1] == 10
     assert len(votes) >= 28_709 + 3_589  # PrivateTest may be kept apart
     assert votes.sum(axis=1).max() == 10

@@ -9,8 +9,6 @@ from fer_edge.errors import InputError, UsageError
 from fer_edge_train.datasets import FaceSet
 from fer_edge_train.datasets.splits import (
     k_folds,
-    paper_a_split,
-    paper_d_split,
     shared_subjects,
     stratified_split,
     subject_disjoint_split,
@@ -133,25 +131,6 @@ def test_each_person_is_in_one_fold(faces, k, seed):
 def test_folds_are_decided_by_their_seed(folds_of):
     folds = [folds_of(CK_LIKE, 4, seed=seed).tolist() for seed in (1, 1, 2)]
     assert folds[0] == folds[1] != folds[2]
-
-
-@pytest.mark.parametrize("by_subject", [False, True], ids=["random", "by subject"])
-def test_paper_a_divides_4_to_1_and_takes_a_tenth_of_training(by_subject):
-    parts = paper_a_split(CK_LIKE, seed=3, by_subject=by_subject)
-    assert {name: len(part) for name, part in parts.items()} == {"train": 576, "validation": 64, "test": 160}
-    assert sorted(row for part in parts.values() for row in part.rows) == CK_LIKE.rows.tolist()
-    shared = [
-        len(shared_subjects(parts[a], parts[b]))
-        for a, b in (("train", "test"), ("train", "validation"), ("validation", "test"))
-    ]
-    assert shared == [0, 0, 0] if by_subject else min(shared) > 10
-
-
-def test_paper_d_divides_80_to_20_and_folds_training_in_4():
-    train, test, folds = paper_d_split(CK_LIKE, seed=3)
-    assert (len(train), len(test), folds.shape) == (640, 160, (640,))
-    counts = np.array([train.take(folds == i).class_counts() for i in range(4)])
-    assert (counts == train.class_counts() / 4).all()
 
 
 UNNAMED = dataclasses.replace(JAFFE_LIKE, subjects=np.where(np.arange(210) < 9, JAFFE_LIKE.subjects, ""))

@@ -26,22 +26,22 @@ def small_model(keras, seed: int = 3):
     return keras.Model(pixels, layers.Dense(N_CLASSES)(layers.GlobalAveragePooling2D()(x)))
 
 
-def batches(n: int, size: int = 16) -> list[Batch]:
+def batches(n: int, size: int = 16, *, weighted: bool = False) -> list[Batch]:
     """Pictures whose class is their brightness."""
     made = []
     for number in range(n):
         rng = np.random.default_rng(number)
         labels = rng.integers(0, N_CLASSES, size)
         images = rng.normal(0, 0.3, (size, *SHAPE)) + (labels - 1.0)[:, np.newaxis, np.newaxis, np.newaxis]
-        made.append(Batch(images.astype(np.float32), np.eye(N_CLASSES, dtype=np.float32)[labels]))
+        weights = np.ones(size, np.float32) if not weighted else rng.uniform(0.2, 3.0, size).astype(np.float32)
+        made.append(Batch(images.astype(np.float32), np.eye(N_CLASSES, dtype=np.float32)[labels], weights))
     return made
 
 
-def setup(keras, *, weights=None, teachers=(), **changes) -> TrainerSetup:
+def setup(keras, *, teachers=(), **changes) -> TrainerSetup:
     model = small_model(keras)
     recipe = Recipe(**{"architecture": "mini_xception", "average_decay": 0.0, **changes})
-    given = np.ones(N_CLASSES, np.float32) if weights is None else np.asarray(weights, np.float32)
-    return TrainerSetup(model=model, recipe=recipe, class_weights=given, teachers=teachers)
+    return TrainerSetup(model=model, recipe=recipe, teachers=teachers)
 
 
 def trainers(keras, **changes):
@@ -57,21 +57,23 @@ RECIPES = {
     "adamw": {"optimizer": "adamw", "peak_rate": 0.01, "weight_decay": 0.1},
     "averaged": {"average_decay": 0.8},
     "focal": {"focal_gamma": 2.0},
-    "weighted classes": {"weights": [0.5, 1.0, 2.0]},
-    "a teacher": {"teacher_share": 0.5, "teacher_temperature": 2.0},
+    "focal below 1": {"focal_gamma": 0.5},
+    "weighted images": {"weighted": True},
+    "teachers": {"teacher_share": 0.5},
 }
 
 
 @pytest.mark.parametrize("case", RECIPES)
 def test_five_steps_end_where_keras_ends(keras, case):
     changes = dict(RECIPES[case])
+    weighted = changes.pop("weighted", False)
     if "teacher_share" in changes:
         changes["teachers"] = [small_model(keras, 5), small_model(keras, 6)]
     ours, theirs = trainers(keras, **changes)
     before = ours.kept_weights()
     # One rate: Keras keeps the rate within SGD's momentum, torch outside, which is the same until it changes.
     rate = 0.003 if changes.get("optimizer") == "adamw" else 0.05
-    for number, batch in enumerate(batches(5)):
+    for number, batch in enumerate(batches(5, weighted=weighted)):
         for trainer in (ours, theirs):
             trainer.step(batch, rate, number)
     mine, other = ours.figures(), theirs.figures()
@@ -79,7 +81,9 @@ def test_five_steps_end_where_keras_ends(keras, case):
     assert mine.top1 == pytest.approx(other.top1, abs=0.03)
     for a, b, start in zip(ours.kept_weights(), theirs.kept_weights(), before, strict=True):
         assert np.abs(b - start).max() > 1e-4
-        np.testing.assert_allclose(a, b, rtol=0, atol=0.01 * np.abs(b - start).max())
+        # Adam divides by a gradient's size: where that is nearly 0, rounding decides the direction.
+        tolerance = 0.15 if changes.get("optimizer") == "adamw" else 0.01
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b - start).max())
 
 
 def test_logits_are_those_of_the_kept_weights(keras):
@@ -143,10 +147,7 @@ def test_random_parts_are_a_function_of_the_epochs_seed(keras):
         pixels = keras.Input(SHAPE)
         dropped = keras.layers.Dropout(0.5)(keras.layers.Flatten()(pixels))
         model = keras.Model(pixels, keras.layers.Dense(N_CLASSES)(dropped))
-        given = setup(keras)
-        trainer = TorchTrainer(
-            TrainerSetup(model=model, recipe=given.recipe, class_weights=given.class_weights, teachers=())
-        )
+        trainer = TorchTrainer(TrainerSetup(model=model, recipe=setup(keras).recipe))
         trainer.begin_epoch(seed)
         trainer.step(batches(1)[0], 0.1, 0)
         return trainer.kept_weights()
@@ -162,3 +163,13 @@ def test_figures_start_anew_after_they_are_read(keras):
             trainer.step(batch, 0.0, 0)
         assert trainer.figures().loss > 0.5
         assert trainer.figures().loss == 0.0
+
+
+@pytest.mark.parametrize("kind", ["torch", "keras"])
+def test_a_power_below_one_has_a_slope_where_the_answer_is_certain(keras, kind):
+    """(1 - p) ** 0.5 at p = 1 would make every weight NaN."""
+    trainer = trainers(keras, focal_gamma=0.5, weight_decay=0.0)[["torch", "keras"].index(kind)]
+    batch = batches(1)[0]
+    for number in range(3):
+        trainer.step(Batch(batch.images * 1e4, batch.targets, batch.weights), 1e-6, number)
+    assert all(np.isfinite(weight).all() for weight in trainer.kept_weights())

@@ -53,8 +53,9 @@ def test_mobilenet_from_a_file_gives_kerass_features(keras, mobilenet_file, chan
 
     reference = keras.applications.MobileNetV2(include_top=False, weights=str(mobilenet_file), input_shape=(96, 96, 3))
     photos = random_photos(2, 96, channels)
-    expected = keras.ops.convert_to_numpy(reference(coded(np.broadcast_to(photos, (2, 96, 96, 3)))))
-    found = features(keras, model, "out_relu", coded(photos))
+    photos_rgb = np.broadcast_to(photos, (2, 96, 96, 3))
+    expected = keras.ops.convert_to_numpy(reference(coded(photos_rgb)))
+    found = features(keras, model, "out_relu", coded(photos[..., ::-1]))  # B, G, R, as the runtime gives them
     assert expected.max() > 1.0
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     for before, after in zip(head, model.get_layer("hidden").get_weights(), strict=True):
@@ -78,13 +79,19 @@ def test_efficientnet_from_a_file_normalizes_as_imagenets_weights_want(keras, tm
     # torchvision's and Keras' common statement of what ImageNet networks get, from the plain pixels.
     normalized = (photos / 255.0 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     np.testing.assert_allclose(
-        features(keras, model, "imagenet_pixels", coded(photos)) / 255.0, normalized, rtol=1e-5, atol=1e-5
+        features(keras, model, "imagenet_pixels", coded(photos[..., ::-1]))[..., ::-1] / 255.0,
+        normalized,
+        rtol=1e-5,
+        atol=1e-5,
     )
     # The reference divides by 255 itself.
     expected = keras.ops.convert_to_numpy(reference((normalized * 255.0).astype(np.float32)))
     assert np.ptp(expected) > 0.0
     np.testing.assert_allclose(
-        features(keras, model, "top_activation", coded(photos)), expected, rtol=1e-3, atol=1e-3 * np.ptp(expected)
+        features(keras, model, "top_activation", coded(photos[..., ::-1])),
+        expected,
+        rtol=1e-3,
+        atol=1e-3 * np.ptp(expected),
     )
 
 

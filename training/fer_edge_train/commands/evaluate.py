@@ -217,4 +217,4 @@ def _count_photos(done: int, n_all: int) -> None:
     sys.stderr.flush()
 
 
-COMMAND = Command(summary="measure a model or bundle on a data set", configure=_configure, run=_run)
+COMMAND = Command(summary="measure a model or bundle on a data set or on photos", configure=_configure, run=_run)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.command import Command
+from fer_edge.errors import UsageError
 from fer_edge_train.augmentation import AUGMENTATIONS, augmentation_named
 from fer_edge_train.recipe import COMPUTE_DTYPES, OPTIMIZERS, Recipe
 from fer_edge_train.schedules import SCHEDULES
@@ -21,8 +22,6 @@ _NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "steps": (
         ("epochs", "N", "passes over the training images"),
         ("batch_size", "N", "images per step"),
-        ("peak_rate", "X", "largest learning rate"),
-        ("momentum", "X", "of SGD"),
         ("weight_decay", "X", "of kernels, relative to the learning rate"),
         ("average_decay", "X", "of the averaged weights, which are kept; 0 keeps the last ones"),
         ("patience", "N", "stop after N epochs without a smaller held-out loss and keep the best; 0 never"),
@@ -30,7 +29,6 @@ _NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "targets and loss": (
         ("label_smoothing", "X", "share of the uniform distribution in the targets"),
-        ("teacher_temperature", "X", "the teachers' logits are divided by it"),
         ("class_weight_power", "X", "weight of rare classes: 0 none, 1 balanced"),
         ("focal_gamma", "X", "focal loss; 0 for none"),
     ),
@@ -39,6 +37,8 @@ _NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("test_share", "X", "part of a data set without a published division that is measured on"),
     ),
 }
+# What each optimizer usually takes; one's rate sends the other astray.
+_PEAK_RATES = {"sgd": _DEFAULT.peak_rate, "adamw": 0.002}
 _CHOICES = {"optimizer": OPTIMIZERS, "schedule": tuple(SCHEDULES)}
 
 
@@ -64,6 +64,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
             groups[title].add_argument(
                 _flag(name), type=type(value), default=value, metavar=metavar, help=f"{text} ({value:g})"
             )
+    groups["steps"].add_argument(
+        "--peak-rate",
+        type=float,
+        metavar="X",
+        help="largest learning rate (" + ", ".join(f"{name} {rate:g}" for name, rate in _PEAK_RATES.items()) + ")",
+    )
+    groups["steps"].add_argument("--momentum", type=float, metavar="X", help=f"of SGD ({_DEFAULT.momentum:g})")
     for name, known in _CHOICES.items():
         value = getattr(_DEFAULT, name)
         groups["steps"].add_argument(_flag(name), choices=known, default=value, help=f"({value})")
@@ -119,7 +126,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
     fields: dict[str, Any] = {name: getattr(arguments, name) for group in _NUMBERS.values() for name, _, _ in group}
     fields |= {name: getattr(arguments, name) for name in _CHOICES}
+    if arguments.momentum is not None and arguments.optimizer != "sgd":
+        raise UsageError(f"--momentum is of SGD; {arguments.optimizer} keeps its own, leave it away")
     fields |= {
+        "peak_rate": _PEAK_RATES[arguments.optimizer] if arguments.peak_rate is None else arguments.peak_rate,
+        "momentum": _DEFAULT.momentum if arguments.momentum is None else arguments.momentum,
         "architecture": arguments.architecture,
         "augmentation": augmentation_named(arguments.augment),
         "by_subject": arguments.by_subject,

@@ -7,6 +7,7 @@ The column `Image name` is not the row number and four names occur twice, so the
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,28 @@ import numpy.typing as npt
 from fer_edge.errors import InputError
 from fer_edge_train.datasets.arrays import FaceSet
 
-__all__ = ["FERPLUS_COLUMNS", "read_ferplus_votes", "votes_for"]
+__all__ = ["FERPLUS_COLUMNS", "FerPlusVotes", "read_ferplus_votes", "votes_for"]
 
 FERPLUS_COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
 
 
-def read_ferplus_votes(path: Path) -> npt.NDArray[np.int64]:
-    """Read `fer2013new.csv`.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FerPlusVotes:
+    """The table, row by row in FER-2013's order.
 
-    Returns:
-        Votes int64 (rows, 10), columns as FERPLUS_COLUMNS, rows in FER-2013's order.
+    Attributes:
+        votes: int64 (rows, 10), columns as FERPLUS_COLUMNS.
+        usages: str (rows,), "Training", "PublicTest" or "PrivateTest".
+    """
+
+    votes: npt.NDArray[np.int64]
+    usages: npt.NDArray[np.str_]
+
+
+def read_ferplus_votes(path: Path) -> FerPlusVotes:
+    """Read `fer2013new.csv`.
 
     Raises:
         InputError: the file cannot be read or a row is malformed; the message names row and column.
@@ -38,22 +49,27 @@ def read_ferplus_votes(path: Path) -> npt.NDArray[np.int64]:
             header = next(reader, [])
             if header != expected:
                 raise InputError(f"{path}: expected the header {','.join(expected)!r}, found {','.join(header)[:80]!r}")
-            return np.array([_parse_row(row, f"{path}: row {i + 1}") for i, row in enumerate(reader)], dtype=np.int64)
+            rows = [(_parse_row(row, f"{path}: row {i + 1}"), row[0]) for i, row in enumerate(reader)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"cannot read {path}: {reason}; expected FER+'s fer2013new.csv") from error
+    return FerPlusVotes(
+        votes=np.array([votes for votes, _ in rows], dtype=np.int64).reshape(-1, len(FERPLUS_COLUMNS)),
+        usages=np.array([usage for _, usage in rows], dtype=np.str_),
+    )
 
 
-def votes_for(faces: FaceSet, votes: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.int64]:
+def votes_for(faces: FaceSet, table: FerPlusVotes, name: str, *, usage: str) -> npt.NDArray[np.int64]:
     """Return the votes for each face, int64 (n, 10), joined by row.
 
     Args:
         faces: read from FER-2013's csv.
-        votes: what `read_ferplus_votes` returned.
+        table: what `read_ferplus_votes` returned.
         name: what the error calls the votes.
+        usage: what the table must say of each face's row; a cut or shuffled csv is found by it.
 
     Raises:
-        InputError: the faces are no rows of FER-2013's csv, or the votes have fewer rows.
+        InputError: the faces are no rows of FER-2013's csv, or the table has fewer rows or is of other ones.
     """
     if faces.sources is not None:
         raise InputError(
@@ -61,12 +77,19 @@ def votes_for(faces: FaceSet, votes: npt.NDArray[np.int64], name: str) -> npt.ND
             f"found {faces.source(0) if len(faces) else 'none'}"
         )
     n_needed = int(faces.rows.max(initial=-1)) + 1
-    if len(votes) < n_needed:
+    if len(table.votes) < n_needed:
         raise InputError(
-            f"{name}: expected a row for each row of the data (at least {n_needed}), found {len(votes)}; "
+            f"{name}: expected a row for each row of the data (at least {n_needed}), found {len(table.votes)}; "
             "it must be the FER+ file of the same fer2013.csv"
         )
-    joined: npt.NDArray[np.int64] = votes[faces.rows]
+    other = np.flatnonzero(table.usages[faces.rows] != usage)
+    if len(other):
+        row = int(faces.rows[other[0]])
+        raise InputError(
+            f"{name}: row {row + 1}: expected the usage {usage} as in the data, found {table.usages[row]}; "
+            "it must be the FER+ file of the same fer2013.csv, whole and in its order"
+        )
+    joined: npt.NDArray[np.int64] = table.votes[faces.rows]
     return joined
 
 

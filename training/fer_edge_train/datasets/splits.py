@@ -6,7 +6,7 @@ the figure that comes out is of faces already seen: give the subject-disjoint on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,6 @@ from fer_edge_train.datasets.arrays import FaceSet
 
 __all__ = [
     "k_folds",
-    "paper_a_split",
-    "paper_d_split",
     "shared_subjects",
     "stratified_split",
     "subject_disjoint_split",
@@ -25,7 +23,6 @@ __all__ = [
 ]
 
 Indices = npt.NDArray[np.int64]
-Split = Callable[..., tuple[FaceSet, FaceSet]]
 
 
 def stratified_split(faces: FaceSet, fraction: float, *, seed: int) -> tuple[FaceSet, FaceSet]:
@@ -73,29 +70,6 @@ def subject_folds(faces: FaceSet, k: int, *, seed: int) -> Indices:
     """
     _check_k(k)
     return _assign(faces, _subject_groups(faces), (1.0 / k,) * k, seed, "people")
-
-
-def paper_a_split(faces: FaceSet, *, seed: int, by_subject: bool) -> dict[str, FaceSet]:
-    """Divide as paper A does JAFFE and CK+: training to test 4:1, then 10 % of training as validation.
-
-    Args:
-        faces: the whole set.
-        seed: what is drawn.
-        by_subject: False for the paper's random split, True for one with nobody in two parts.
-
-    Returns:
-        "train", "validation" and "test".
-    """
-    split: Split = subject_disjoint_split if by_subject else stratified_split
-    rest, test = split(faces, 1 / 5, seed=seed)
-    train, validation = split(rest, 1 / 10, seed=seed)
-    return {"train": train, "validation": validation, "test": test}
-
-
-def paper_d_split(faces: FaceSet, *, seed: int) -> tuple[FaceSet, FaceSet, Indices]:
-    """Divide as paper D does ExpW: training to test 80:20, and the training part's fold of 4 for each face."""
-    train, test = stratified_split(faces, 1 / 5, seed=seed)
-    return train, test, k_folds(train, 4, seed=seed)
 
 
 def shared_subjects(first: FaceSet, second: FaceSet) -> tuple[str, ...]:

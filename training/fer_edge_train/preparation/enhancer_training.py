@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -90,7 +90,13 @@ def train_enhancer(
     run: Any = _Run(build_ffa_net(**size, data_format=data_format), recipe, n_steps * recipe.epochs)
     state = checkpoints.load_state()
     if state is None:
-        state = RunState(epochs_done=0, recipe=recipe.to_json(), data_digest=faces.digest(), curve=[])
+        state = RunState(
+            epochs_done=0,
+            recipe=recipe.to_json(),
+            data_digest=faces.digest(),
+            backend=keras.backend.backend(),
+            curve=[],
+        )
     else:
         checkpoints.restore(run, state)
         tell(f"continuing after {state.epochs_done} of {recipe.epochs} epochs")
@@ -107,12 +113,7 @@ def train_enhancer(
         psnr = float(psnr_db(restore(run.model, hazy, data_format), held_out.images).mean())
         seconds = time.perf_counter() - started
         figures = {"l1": round(l1, 4), "psnr_db": round(psnr, 3), "seconds": round(seconds, 2)}
-        state = RunState(
-            epochs_done=epoch + 1,
-            recipe=state.recipe,
-            data_digest=state.data_digest,
-            curve=[*state.curve, figures],
-        )
+        state = replace(state, epochs_done=epoch + 1, curve=[*state.curve, figures])
         checkpoints.save(run.arrays(), state)
         tell(f"epoch {epoch + 1}/{recipe.epochs}: L1 {l1:.2f} pixel values, held out {psnr:.2f} dB, {seconds:.0f} s")
 

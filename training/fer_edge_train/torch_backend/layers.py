@@ -232,11 +232,18 @@ class BatchNormalization(TorchLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's answer."""
-        # torch's moving variance is the unbiased one; over a batch's positions the difference is below 0.1 %.
-        learning = self.training and self.trainable
-        return functional.batch_norm(
-            x, self.mean, self.variance, self.gamma, self.beta, learning, self.rate, self.epsilon
+        if not (self.training and self.trainable):
+            return functional.batch_norm(x, self.mean, self.variance, self.gamma, self.beta, eps=self.epsilon)
+        mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
+        normalized = functional.batch_norm(
+            x, mean, variance, self.gamma, self.beta, training=True, momentum=1.0, eps=self.epsilon
         )
+        # torch reports the unbiased variance; Keras keeps the biased one.
+        biased = 1.0 - x.shape[1] / x.numel()
+        with torch.no_grad():
+            self.mean.lerp_(mean, self.rate)
+            self.variance.lerp_(variance * biased, self.rate)
+        return normalized
 
     def weights(self) -> Weights:
         """Return the weights in Keras' shapes and order."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fer_edge_train.batches import Batch, training_coding
 from fer_edge_train.torch_backend.network import TorchNetwork
-from fer_edge_train.trainer import Arrays, Floats, StepFigures, TrainerSetup, averaging_share
+from fer_edge_train.trainer import FOCAL_FLOOR, Arrays, Floats, StepFigures, TrainerSetup, averaging_share
 
 __all__ = ["TorchTrainer"]
 
@@ -33,7 +33,6 @@ class TorchTrainer:
         self._network = self._placed(setup.model)
         self._teachers = [self._placed(teacher).eval() for teacher in setup.teachers]
         self._averaged = self._placed(setup.model).eval() if setup.recipe.average_decay else self._network
-        self._class_weights = torch.from_numpy(setup.class_weights).to(self._device)
         self._kernels = list(self._network.kernels())
         self._optimizer = self._make_optimizer()
         # Floating tensors alone: what is averaged, in the same order in both networks.
@@ -68,7 +67,8 @@ class TorchTrainer:
             targets = targets + self._recipe.teacher_share * self._teachers_probs(images)
         with self._compute_dtype():
             logits = self._network(images)
-        loss = self._loss(logits.float(), targets)
+        weights = torch.from_numpy(batch.weights).to(self._device, non_blocking=True)
+        loss = self._loss(logits.float(), targets, weights)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self._recipe.weight_decay and self._kernels:
@@ -92,16 +92,15 @@ class TorchTrainer:
 
     def _teachers_probs(self, images: Tensor) -> Tensor:
         with torch.no_grad(), self._compute_dtype():
-            logits = [teacher(images).float() for teacher in self._teachers]
-        probs = [(each / self._recipe.teacher_temperature).softmax(1) for each in logits]
+            probs = [teacher(images).float().softmax(1) for teacher in self._teachers]
         return torch.stack(probs).mean(0)
 
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         log_probs = logits.log_softmax(1)
-        parts = targets * self._class_weights * log_probs
+        parts = targets * log_probs
         if self._recipe.focal_gamma:
-            parts = parts * (1.0 - log_probs.exp()) ** self._recipe.focal_gamma
-        return -parts.sum(1).mean()
+            parts = parts * (1.0 - log_probs.exp()).clamp_min(FOCAL_FLOOR) ** self._recipe.focal_gamma
+        return -(weights * parts.sum(1)).mean()
 
     def _average(self, number: int) -> None:
         if self._pairs is None:

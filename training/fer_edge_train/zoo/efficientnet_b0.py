@@ -31,16 +31,16 @@ __all__ = ["ARCHITECTURE", "build_efficientnet_b0"]
 
 _HIDDEN_UNITS = (64, 32)
 _DROPOUT = 0.2
-# Of ImageNet's pixels divided by 255, in R, G, B: Keras' weights go with these.
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+# Of ImageNet's pixels divided by 255, in B, G, R as pixels come here: Keras' weights go with these.
+_IMAGENET_MEAN = (0.406, 0.456, 0.485)
+_IMAGENET_STD = (0.225, 0.224, 0.229)
 
 
 def build_efficientnet_b0(input_shape_hwc: tuple[int, int, int], n_classes: int) -> Any:
     """Return an uncompiled EfficientNet-B0 from pixels in [-1, 1) to logits.
 
     Args:
-        input_shape_hwc: height, width, and 1 or 3 channels (R, G, B) of one image.
+        input_shape_hwc: height, width, and 1 or 3 channels (B, G, R) of one image.
         n_classes: length of the logits.
     """
     pixels = keras.Input(input_shape_hwc, name="pixels")

@@ -31,7 +31,7 @@ def build_mobilenet_v2(input_shape_hwc: tuple[int, int, int], n_classes: int) ->
     """Return an uncompiled MobileNetV2 from pixels in [-1, 1) to logits.
 
     Args:
-        input_shape_hwc: height, width, and 1 or 3 channels (R, G, B) of one image.
+        input_shape_hwc: height, width, and 1 or 3 channels (B, G, R) of one image.
         n_classes: length of the logits.
     """
     pixels = keras.Input(input_shape_hwc, name="pixels")

@@ -19,7 +19,7 @@ _BODY_SHAPE_HWC = (224, 224, 3)  # the weights are the same for every size
 def load_body(name: str, make_body: Callable[..., Any], model: Any, source: str | Path) -> None:
     """Overwrite the weights of the body of `model`, layer by layer, with those of `source`; the head keeps its own.
 
-    The network is left as it was where anything fails.
+    The network is left as it was where anything fails. Its first convolution gets its channels in the order B, G, R.
 
     Args:
         name: of the network, for messages.
@@ -41,8 +41,13 @@ def load_body(name: str, make_body: Callable[..., Any], model: Any, source: str 
         if layer.name not in own or [w.shape for w in layer.weights] != [w.shape for w in own[layer.name].weights]:
             raise UsageError(f"expected a model that the zoo built as {name}, found {model.name} without {layer.name}")
         pairs.append((own[layer.name], layer))
+    first = next(target for target, _ in pairs if hasattr(target, "kernel_size"))
     for target, layer in pairs:
-        target.set_weights(layer.get_weights())
+        weights = layer.get_weights()
+        if target is first:
+            # Keras' weights were trained on R, G, B; pixels come as B, G, R here.
+            weights[0] = weights[0][:, :, ::-1]
+        target.set_weights(weights)
 
 
 def _fetch(name: str, make_body: Callable[..., Any]) -> Any:

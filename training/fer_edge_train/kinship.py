@@ -1,0 +1,39 @@
+"""Whether a model that a run builds on may have seen what the run is measured on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fer_edge.errors import UsageError
+from fer_edge_train.training_data import TrainingData
+
+__all__ = ["check_kinship"]
+
+
+def check_kinship(history: dict[str, Any], data: TrainingData) -> None:
+    """Check a model that gives initial weights or teaches, by the data that its record states.
+
+    Where it was trained on one of the run's data sets, its test parts must be the run's: else its training part may
+    hold the run's test images.
+
+    Args:
+        history: "command", "labels" and "data" of the model's record.
+        data: of the run.
+
+    Raises:
+        UsageError: its classes are others, or its division of a common data set is another or unknown.
+    """
+    command, labels = history["command"], tuple(history["labels"])
+    if labels != data.training.labels:
+        raise UsageError(
+            f"the model of `{command}` has the classes {', '.join(labels)}; expected those of the data, in their "
+            f"order: {', '.join(data.training.labels)}"
+        )
+    theirs, ours = history["data"], data.description
+    common = {each["name"] for each in theirs.get("sets", [])} & {each["name"] for each in ours["sets"]}
+    if common and theirs.get("test_digests") != ours["test_digests"]:
+        raise UsageError(
+            f"the model of `{command}` was trained on another division of {', '.join(sorted(common))} than this run's, "
+            "and may have seen what this run is measured on; train it with the same data, --seed, --fold, "
+            "--test-share and --by-subject"
+        )
