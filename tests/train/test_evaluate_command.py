@@ -89,7 +89,7 @@ def run(*words) -> int:
 
 
 def test_the_summary_is_the_command_lines():
-    assert COMMAND.summary == cli._SUMMARIES["evaluate"] == "measure a model or bundle on a data set"
+    assert COMMAND.summary == cli._SUMMARIES["evaluate"]
 
 
 def test_the_table(engine, bundle, data, capsys):
