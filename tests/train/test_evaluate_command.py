@@ -446,6 +446,20 @@ def test_options_of_a_second_model_need_one(bundle, data, option):
         run(bundle, "--data", data, option, "onnx")
 
 
+@pytest.mark.parametrize("option", ["--against-engine", "--against-precision"])
+def test_options_that_a_trained_second_model_has_no_use_for_are_refused(engine, bundle, data, tmp_path, option):
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "record.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"trained is a trained model, which Keras runs; --against-engine and"):
+        run(bundle, "--data", data, "--against", tmp_path / "trained", option, "onnx")
+
+
+def test_a_picture_inside_the_report_is_refused(bundle, data, tmp_path):
+    words = ["--report", tmp_path / "r", "--confusion-png", tmp_path / "r" / "c.png"]
+    with pytest.raises(UsageError, match=r"^a report has confusion\.png already; leave --confusion-png away"):
+        run(bundle, "--data", data, *words)
+
+
 # Options that do not go together.
 
 

@@ -17,6 +17,8 @@ from fer_edge_train.typed_command import typed_command
         pytest.param(["--data=/home/somebody/fer2013.csv"], "fer-edge --data=fer2013.csv", id="with an equals sign"),
         pytest.param(["--data", "private/faces.csv"], "fer-edge --data faces.csv", id="a file"),
         pytest.param(["--out", "models/mine"], "fer-edge --out models/mine", id="a folder of the project"),
+        pytest.param(["--data", "fer-2013:/home/me/f.csv"], "fer-edge --data fer-2013:f.csv", id="a named data set"),
+        pytest.param(["--data=raf-db:../me/raf"], "fer-edge --data=raf-db:raf", id="a folder above"),
         pytest.param(["--name", "my bundle"], "fer-edge --name 'my bundle'", id="a blank"),
         pytest.param(["--max-drop=-1", "-o", "b"], "fer-edge --max-drop=-1 -o b", id="a number"),
     ],

@@ -69,7 +69,10 @@ class PairedComparison:
         Of the faces that one model alone has right, each model has its half: a binomial test on these.
         """
         one_right = self.only_first + self.only_second
-        tail = sum(math.comb(one_right, k) for k in range(min(self.only_first, self.only_second) + 1))
+        term = tail = 1
+        for k in range(min(self.only_first, self.only_second)):
+            term = term * (one_right - k) // (k + 1)  # the next binomial coefficient from this one, exactly
+            tail += term
         # Whole numbers until the last step: 2^n is beyond a float from 1024 faces on.
         return float(min(2 * tail / 2**one_right, 1.0))
 

@@ -116,7 +116,7 @@ def _parse_row(line: str, where: str) -> tuple[str, str, tuple[int, int, int, in
     if len(fields) != len(_COLUMNS):
         raise InputError(f"{where}: expected {len(_COLUMNS)} columns ({' '.join(_COLUMNS)}), found {len(fields)}")
     name, face_id = fields[0], fields[1]
-    if "/" in name or "\0" in name or name in (".", ".."):
+    if any(sign in name for sign in "/\\\0") or name in (".", ".."):
         _refuse(where, "name", f"the name of a file in {_IMAGES_FOLDER}/", name)
     top, left, right, bottom = (
         _whole_number(text, where, column, _LARGEST_PIXEL)

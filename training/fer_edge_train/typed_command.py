@@ -16,6 +16,10 @@ def typed_command() -> str:
 
 def _without_folders(word: str) -> str:
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    if "/" in value and (Path(value).is_absolute() or Path(value).is_file()):
-        value = Path(value).name
-    return f"{option}{equals}{value}"
+    # A data set may be named in front of its path: raf-db:/data/raf.
+    name, colon, path = value.partition(":") if not Path(value).exists() else ("", "", value)
+    if not colon:
+        name, path = "", value
+    if "/" in path and (Path(path).is_absolute() or ".." in Path(path).parts or Path(path).is_file()):
+        path = Path(path).name
+    return f"{option}{equals}{name}{colon}{path}"

@@ -172,19 +172,28 @@ def test_a_photo_is_cropped_by_the_runtimes_detector(tmp_path):
     assert np.corrcoef(face.ravel(), expected.ravel())[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("existing", ["a prepared folder", "another folder"])
+@pytest.mark.parametrize("existing", ["a prepared folder", "a model folder", "another folder"])
 def test_nothing_is_replaced_unasked(data, tmp_path, existing):
     out = tmp_path / "out"
     out.mkdir()
-    (out / ("record.json" if existing == "a prepared folder" else "thesis.txt")).write_text("{}", encoding="utf-8")
+    name = {"a prepared folder": "faces.csv", "a model folder": "record.json", "another folder": "thesis.txt"}[existing]
+    (out / name).write_text("{}", encoding="utf-8")
     with pytest.raises(UsageError, match="exists already"):
         prepare(data[0], out)
     if existing == "a prepared folder":
         prepare(data[0], out, force=True)
-        assert (out / "faces.csv").exists()
+        assert (out / "record.json").exists()
     else:
-        with pytest.raises(UsageError, match=r"--force replaces a folder with record\.json"):
+        with pytest.raises(UsageError, match=r"--force replaces a folder with faces\.csv"):
             prepare(data[0], out, force=True)
+
+
+def test_a_part_too_small_to_hold_out_anything_is_refused(data, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"expected some pictures to hold out, found none in a part of 0\.001 of 20; raise"
+    ):
+        prepare(data[0], tmp_path / "out", held_out_fraction=0.001)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_leaves_nothing_half_written(data, tmp_path, monkeypatch):

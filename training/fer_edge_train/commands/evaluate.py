@@ -92,7 +92,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     _check_options(arguments)
-    _check_outputs(arguments.report, arguments.confusion_png, force=arguments.force)
+    report, picture = arguments.report, arguments.confusion_png
+    if report is not None and picture is not None and picture.resolve().is_relative_to(report.resolve()):
+        raise UsageError("a report has confusion.png already; leave --confusion-png away, or write it elsewhere")
+    _check_outputs(report, picture, force=arguments.force)
     outcome = _measure(arguments)
     if arguments.report is not None:
         from fer_edge_train.reports.folder import write_report
@@ -134,6 +137,11 @@ def _models(arguments: argparse.Namespace) -> tuple[ModelChoice, ModelChoice | N
         precision=arguments.against_precision or choice.precision,
     )
     first_is_bundle, second_is_bundle = is_bundle(arguments.model), is_bundle(arguments.against)
+    if not second_is_bundle and (arguments.against_precision or (arguments.against_engine and not arguments.photos)):
+        raise UsageError(
+            f"{arguments.against} is a trained model, which Keras runs; "
+            "--against-engine and --against-precision go with a bundle, leave them away"
+        )
     # A trained model has no use for the options that are meant for the bundle beside it.
     if second_is_bundle and not first_is_bundle:
         choice = _without_bundle_options(choice, arguments)

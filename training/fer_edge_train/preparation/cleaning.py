@@ -31,7 +31,7 @@ class CleaningOptions:
     Attributes:
         near_constant_std: a picture whose pixels have a smaller standard deviation shows nothing. FER-2013's darkest
             faces have 9 (of 255), its blank pictures less than 1; a bound near the faces would cost dark skin first.
-        conflicts: of copies with different labels, "drop" leaves out all, "first" keeps the one with the lowest row.
+        conflicts: of copies with different labels, "drop" leaves out all, "first" keeps the first in the set.
     """
 
     near_constant_std: float = 3.0

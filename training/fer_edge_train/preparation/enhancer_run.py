@@ -53,9 +53,10 @@ def train_enhancer_to_folder(
     require_matplotlib()
     partial = out.with_name(out.name + ".partial")
     checkpoints = Checkpoints(partial)
+    stated, faces, held_out, n_dropped = _read(data, recipe)
+    # What was asked for can be done: only now may an unfinished run be given up.
     if restart:
         checkpoints.forget()
-    stated, faces, held_out, n_dropped = _read(data, recipe)
     state = checkpoints.load_state()
     if state is not None:
         differing = recipe.differences(state.recipe)

@@ -24,9 +24,10 @@ from fer_edge.errors import InputError, OutputError
 from fer_edge.files import replace_folder
 from fer_edge_train.datasets import FaceSet
 
-__all__ = ["FACES_COLUMNS", "NOTES_COLUMNS", "RECORD_NAME", "write_prepared"]
+__all__ = ["FACES_COLUMNS", "FACES_NAME", "NOTES_COLUMNS", "write_prepared"]
 
 RECORD_NAME = "record.json"
+FACES_NAME = "faces.csv"  # other folders have a record.json too, none has this
 FACES_COLUMNS = ("file", "split", "label", "row", "source", "subject", "copy")
 NOTES_COLUMNS = ("split", "label", "row", "source", "note", "same_as")
 
@@ -63,7 +64,7 @@ def write_prepared(
         listed: list[Row] = []
         for split, faces in sets.items():
             listed += _write_split(staging, split, faces, copy_numbers.get(split, np.zeros(len(faces), dtype=np.int64)))
-        _write_csv(staging / "faces.csv", FACES_COLUMNS, listed)
+        _write_csv(staging / FACES_NAME, FACES_COLUMNS, listed)
         _write_csv(staging / "notes.csv", NOTES_COLUMNS, notes)
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"
         (staging / RECORD_NAME).write_text(text, encoding="utf-8")

@@ -159,7 +159,7 @@ def _training_split(dataset: Dataset, sets: dict[str, FaceSet]) -> str:
 
 def _stated(data: str | Path, dataset: Dataset) -> dict[str, Any]:
     """Return what names the data: a record names files, not somebody's folders."""
-    path = Path(data)
+    path = Path(str(data).removeprefix(f"{dataset.name}:"))
     is_file = path.is_file()
     return {
         "name": dataset.title,

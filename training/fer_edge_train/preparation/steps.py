@@ -18,7 +18,7 @@ from fer_edge_train.datasets import FaceSet
 from fer_edge_train.preparation.balancing import NOISE_VARIANCE, Balanced, balance
 from fer_edge_train.preparation.cleaning import CleaningOptions, CleaningReport, clean
 from fer_edge_train.preparation.crop import CROPS, make_cropper
-from fer_edge_train.preparation.prepared_folder import RECORD_NAME, write_prepared
+from fer_edge_train.preparation.prepared_folder import FACES_NAME, write_prepared
 from fer_edge_train.preparation.source import SourceFaces, read_source
 from fer_edge_train.typed_command import typed_command
 
@@ -108,7 +108,7 @@ def prepare_to_folder(
         OutputError: `out` cannot be written.
         UsageError: `out` exists without `force`, or an option does not fit the data.
     """
-    check_folder_target(out, force=force, marker=RECORD_NAME)
+    check_folder_target(out, force=force, marker=FACES_NAME)
     enhancer = _open_enhancer(options)
     source = read_source(
         data,
@@ -132,6 +132,11 @@ def prepare_to_folder(
         tell(f"clean: {_counts_text(cleaning.counts())} left out of {training}")
     if options.held_out_fraction:
         sets[training], sets[_HELD_OUT] = sets[training].split(options.held_out_fraction, seed=options.seed)
+        if not len(sets[_HELD_OUT]):
+            raise UsageError(
+                f"expected some pictures to hold out, found none in a part of {options.held_out_fraction:g} of "
+                f"{len(sets[training])}; raise --held-out"
+            )
         tell(f"held out: {len(sets[_HELD_OUT])} of {training} are now {_HELD_OUT}")
     if enhancer is not None:
         sets = {
