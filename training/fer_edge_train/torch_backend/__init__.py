@@ -1,7 +1,7 @@
 """Training on torch without Keras' step: the network's graph is translated, trained, and its weights are copied back.
 
-Keras on torch trains mini_XCEPTION at 2.2 ms per image on two cores; the same graph as plain torch modules with
-channels-last tensors takes 0.7, and less in bfloat16 where the processor has it (`benchmarks/studies/training_step.py`).
+Keras on torch trains mini_XCEPTION at 2.2 ms per image on two cores; the same graph as torch modules on channels-last
+tensors takes 0.7, and less in bfloat16 where the processor has it (`benchmarks/studies/training_step.py`).
 """
 
 from fer_edge_train.torch_backend.layers import UntranslatableError
