@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fer_edge.errors import InputError, OutputError
+from fer_edge.errors import InputError, OutputError, UsageError
 from fer_edge_train import checkpoints as checkpoints_module
 from fer_edge_train.checkpoints import Checkpoints, RunState
 
@@ -173,3 +173,35 @@ def test_forgetting_removes_its_own_files_alone(tmp_path):
     store.save(ARRAYS, state(1))
     store.forget()
     assert not folder.exists()
+
+
+class Alike:
+    """A recipe that differs in the fields it was made with."""
+
+    def __init__(self, *fields: str) -> None:
+        self.fields = list(fields)
+
+    def differences(self, other_json):
+        assert other_json == {"seed": 1}
+        return list(self.fields)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "digest", "backend", "message"),
+    [
+        (Alike(), "ab", "torch", None),
+        (Alike("seed"), "cd", "torch", "with another seed, data; repeat its options to continue it, or add --restart"),
+        (Alike(), "ab", "jax", "on torch, this is jax; set KERAS_BACKEND=torch to continue it, or add --restart"),
+    ],
+    ids=["the same", "other options and data", "another backend"],
+)
+def test_only_the_run_that_is_in_the_folder_goes_on(tmp_path, recipe, digest, backend, message):
+    store = Checkpoints(tmp_path / "run")
+    store.check_same_run(recipe, digest, backend)  # nothing there: any run may begin
+    store.save(ARRAYS, state(1))
+    if message is None:
+        store.check_same_run(recipe, digest, backend)
+        return
+    with pytest.raises(UsageError) as caught:
+        store.check_same_run(recipe, digest, backend)
+    assert str(caught.value) == f"{tmp_path / 'run'} holds an unfinished run {message} to forget it"

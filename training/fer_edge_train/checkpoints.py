@@ -12,11 +12,11 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from fer_edge.errors import InputError, OutputError
+from fer_edge.errors import InputError, OutputError, UsageError
 from fer_edge.files import atomic_path, write_text
 from fer_edge_train.trainer import Arrays, Trainer
 
@@ -44,6 +44,14 @@ class RunState:
     def __post_init__(self) -> None:
         if type(self.epochs_done) is not int or self.epochs_done != len(self.curve):
             raise ValueError(f"expected a curve of {self.epochs_done!r} epochs, found {len(self.curve)}")
+
+
+class ComparableRecipe(Protocol):
+    """What a run is made by."""
+
+    def differences(self, other_json: dict[str, Any]) -> list[str]:
+        """Name the fields in which a recipe's JSON differs from this one."""
+        ...
 
 
 class Checkpoints:
@@ -101,6 +109,30 @@ class Checkpoints:
             raise InputError(
                 f"cannot read {self._state_path}: {error}; expected a run's state; remove {self.folder} to start anew"
             ) from error
+
+    def check_same_run(self, recipe: ComparableRecipe, data_digest: str, backend: str) -> None:
+        """Check that an unfinished run in the folder, where there is one, is the run that shall go on.
+
+        Raises:
+            InputError: the folder's state cannot be read.
+            UsageError: it has another recipe, other data or another backend; the message names what differs.
+        """
+        state = self.load_state()
+        if state is None:
+            return
+        if state.backend != backend:
+            raise UsageError(
+                f"{self.folder} holds an unfinished run on {state.backend}, this is {backend}; "
+                f"set KERAS_BACKEND={state.backend} to continue it, or add --restart to forget it"
+            )
+        differing = recipe.differences(state.recipe)
+        if data_digest != state.data_digest:
+            differing.append("data")
+        if differing:
+            raise UsageError(
+                f"{self.folder} holds an unfinished run with another {', '.join(differing)}; "
+                "repeat its options to continue it, or add --restart to forget it"
+            )
 
     def restore(self, trainer: Trainer, state: RunState) -> Arrays:
         """Give a trainer the arrays of a state; return the best epoch's weights, which it does not know.

@@ -90,7 +90,7 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
     # What was asked for can be done: only now may an unfinished run be given up.
     if restart:
         checkpoints.forget()
-    _check_same_run(recipe, data, checkpoints)
+    checkpoints.check_same_run(recipe, data.digest(), keras.backend.backend())
     checkpoints.prepare()
     result = _train(recipe, data, checkpoints, weights, teachers)
     measured = {name: measure(result.model, faces) for name, faces in data.tests.items()}
@@ -162,25 +162,6 @@ def _train(
             "the same command continues\n"
         )
         raise
-
-
-def _check_same_run(recipe: Recipe, data: TrainingData, checkpoints: Checkpoints) -> None:
-    state = checkpoints.load_state()
-    if state is None:
-        return
-    if state.backend != keras.backend.backend():
-        raise UsageError(
-            f"{checkpoints.folder} holds an unfinished run on {state.backend}, this is {keras.backend.backend()}; "
-            f"set KERAS_BACKEND={state.backend} to continue it, or add --restart to forget it"
-        )
-    differing = recipe.differences(state.recipe)
-    if data.digest() != state.data_digest:
-        differing.append("data")
-    if differing:
-        raise UsageError(
-            f"{checkpoints.folder} holds an unfinished run with another {', '.join(differing)}; "
-            "repeat its options to continue it, or add --restart to forget it"
-        )
 
 
 def _write_folder(out: Path, model: Any, record: dict[str, Any]) -> None:

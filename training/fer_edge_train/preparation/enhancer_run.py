@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from fer_edge import __version__
-from fer_edge.errors import InputError, OutputError, UsageError
+from fer_edge.errors import InputError, OutputError
 from fer_edge.files import atomic_path, check_folder_target, replace_folder, sha256_of_file, write_text
 from fer_edge.machine import machine_summary, package_versions
 from fer_edge_train.checkpoints import Checkpoints
@@ -57,16 +57,7 @@ def train_enhancer_to_folder(
     # What was asked for can be done: only now may an unfinished run be given up.
     if restart:
         checkpoints.forget()
-    state = checkpoints.load_state()
-    if state is not None:
-        differing = recipe.differences(state.recipe)
-        if faces.digest() != state.data_digest:
-            differing.append("data")
-        if differing:
-            raise UsageError(
-                f"{partial} holds an unfinished run with another {', '.join(differing)}; "
-                "repeat its options to continue it, or add --restart to forget it"
-            )
+    checkpoints.check_same_run(recipe, faces.digest(), keras.backend.backend())
 
     model, curve = train_enhancer(recipe, faces, held_out, checkpoints, tell)
     hazy = held_out_haze(held_out.images, recipe)
