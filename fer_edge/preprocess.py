@@ -20,7 +20,7 @@ __all__ = ["PixelCoding", "crop_square", "face_pixels", "gray_image", "halve", "
 
 Pixels = npt.NDArray[np.uint8]
 
-_INPUT_DTYPES = ("float32", "uint8", "int8")
+_INPUT_DTYPES = ("float32", "uint8", "int8", "int16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class PixelCoding:
 
     Attributes:
         mean, std: in pixel values.
-        dtype: of the input: "float32", "uint8" or "int8".
+        dtype: of the input: "float32", "uint8", "int8" or "int16".
         scale, zero_point: of a quantized input; None for float32.
     """
 

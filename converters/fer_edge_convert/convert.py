@@ -1,7 +1,9 @@
-"""From model folders to a bundle: convert, measure each file on held-out images, pass the gate, write."""
+"""From model folders to a bundle: convert, measure each file on held-out faces, pass the gates, write."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,30 +15,38 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge import __version__
-from fer_edge.bundle import Bundle, Manifest, StageSpec
+from fer_edge.bundle import Bundle, Manifest, StageSpec, Variant
 from fer_edge.bundle.store import MANIFEST_NAME
 from fer_edge.classifier import softmax
-from fer_edge.engines import load_engine
 from fer_edge.errors import GateError
-from fer_edge.files import check_folder_target, replace_folder, sha256_of_file
+from fer_edge.files import check_folder_target, replace_folder
 from fer_edge.machine import package_versions
 from fer_edge.preprocess import PixelCoding
-from fer_edge.stage import Stage
-from fer_edge_convert.calibration import Calibration, draw_calibration
+from fer_edge_convert.calibration import Calibration, draw_calibration, draw_selection
+from fer_edge_convert.conversion_data import ConversionData, read_conversion_data
+from fer_edge_convert.float_model import KerasFloatModel
+from fer_edge_convert.gates import Gates
+from fer_edge_convert.measuring import VariantFigures, measure_latencies, measure_variant
 from fer_edge_convert.mtcnn_source import NETWORKS
+from fer_edge_convert.quantizers import CalibratedModel
+from fer_edge_convert.recipe import QuantizationRecipe
+from fer_edge_convert.search import SearchOutcome, search
 from fer_edge_convert.source_models import DetectorSource, read_detector
-from fer_edge_convert.variants import MadeVariant, make_variants
-from fer_edge_train.datasets import FaceSet, read_fer2013
+from fer_edge_convert.trials import Trials, layer_sensitivities
+from fer_edge_convert.variants import MadeVariant, make_variants, wanted_variants
 from fer_edge_train.evaluation import Evaluation, check_labels, evaluate
 from fer_edge_train.model_folder import ClassifierSource, read_classifier
 
-__all__ = ["ConvertOptions", "convert"]
+__all__ = ["Conversion", "ConvertOptions", "convert"]
 
-_TRAINING, _TEST = "Training", "PublicTest"
+Floats = npt.NDArray[np.float32]
+
 _MTCNN_OUTPUT_LENGTHS = {"pnet": (1, 4), "rnet": (1, 4), "onet": (1, 4, 10)}
+_CALIBRATED = ("int8", "int16")  # precisions whose activations have fixed ranges
+_N_WORST_LAYERS = 3
 _PACKAGES = (
-    "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino", "nncf", "ai-edge-litert", "numpy",
-    "opencv-python-headless",
+    "tensorflow", "keras", "litert-quantizer", "tf2onnx", "onnx", "onnxruntime", "openvino", "nncf", "ai-edge-litert",
+    "numpy", "opencv-python-headless",
 )  # fmt: skip
 
 
@@ -47,10 +57,11 @@ class ConvertOptions:
     Attributes:
         engines: of "litert", "onnx", "openvino".
         precisions: of the classifier, the preferred one first.
-        data: FER-2013's csv: its Training rows calibrate, its PublicTest rows measure.
-        images_per_class: of the calibration set.
-        seed: of the calibration set.
-        max_drop_points: largest loss of top-1 against the float model, in points, that is let through.
+        calibrate: data set whose training part calibrates, as `read_dataset` takes it.
+        measure: data set whose test part measures; None for that of `calibrate`.
+        recipe: how to quantize.
+        search: look for a better recipe first, and use that.
+        gates: what every classifier file must reach.
         crop_margin: of the classifier's square crop around the detector's box.
         name, version: of the bundle.
         command: what was typed, for the provenance.
@@ -58,55 +69,190 @@ class ConvertOptions:
 
     engines: Sequence[str]
     precisions: Sequence[str]
-    data: Path
-    images_per_class: int
-    seed: int
-    max_drop_points: float
+    calibrate: str
+    measure: str | None = None
+    recipe: QuantizationRecipe
+    search: bool = False
+    gates: Gates
     crop_margin: float
     name: str
     version: str
     command: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Conversion:
+    """What a conversion made, for a table or a report.
+
+    Attributes:
+        manifest: of the bundle.
+        figures: of each classifier file, in the manifest's order.
+        latencies_ms: median time of one face with one thread on this machine, in the same order.
+        float_model: what the network itself does on the held-out faces.
+        data: the faces.
+        searches: what was tried, one for each engine that was searched for.
+    """
+
+    manifest: Manifest
+    figures: tuple[VariantFigures, ...]
+    latencies_ms: tuple[float, ...]
+    float_model: Evaluation
+    data: ConversionData
+    searches: tuple[SearchOutcome, ...]
+
+
 def convert(
     model_folder: Path, detector_folder: Path | None, out: Path, options: ConvertOptions, *, force: bool
-) -> Manifest:
-    """Make a bundle; `out` is written only when every file passed the gate.
+) -> Conversion:
+    """Make a bundle; `out` is written only when every file passed the gates.
 
     Raises:
         InputError, IntegrityError: a model folder or the data cannot be used.
-        UsageError: `out` exists without `force`, or is no bundle.
-        GateError: a file loses more than `max_drop_points` of top-1.
+        UsageError: `out` exists without `force` or is no bundle, or the options do not go together.
+        GateError: a file misses a bound; the message names the layers that lose most.
     """
     check_folder_target(out, force=force, marker=MANIFEST_NAME)
+    wanted = wanted_variants(options.engines, options.precisions)
     source = read_classifier(model_folder)
     detector = read_detector(detector_folder) if detector_folder else None
-    sets = read_fer2013(options.data, (_TRAINING, _TEST))
-    test = sets[_TEST]
-    check_labels(source.labels, test, str(model_folder))
-    calibration = (
-        draw_calibration(sets[_TRAINING], test, per_class=options.images_per_class, seed=options.seed)
-        if "int8" in options.precisions
-        else None
-    )
+    data = read_conversion_data(options.calibrate, options.measure, source.input_shape_hwc)
+    check_labels(source.labels, data.held_out.faces, str(model_folder))
+    options.gates.check_images(len(data.held_out.faces), data.held_out.title)
+    job = _Job(source, data, options)
 
     staging = out.with_name(f".{out.name}.staging")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
+        searches, recipe = job.search(out) if options.search else ((), options.recipe)
         stages = _convert_detector(detector, options, staging) if detector else {}
-        classifier, float_model = _convert_classifier(source, calibration, test, options, staging)
-        stages["classifier"] = classifier
-        manifest = _manifest(source, detector, stages, calibration, options)
-        (staging / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-        measured = _measure(staging, manifest, test, float_model)
-        _check_gate(measured, options.max_drop_points)
-        (staging / MANIFEST_NAME).write_text(measured.to_json(), encoding="utf-8")
+        stages["classifier"] = job.convert(wanted, recipe, staging)
+        manifest = _manifest(source, detector, stages, job, recipe, options)
+        manifest = _finish(manifest, staging)
+        figures, latencies_ms = job.measure(Bundle.open(staging), wanted)
+        try:
+            options.gates.check(figures, latencies_ms, "run it with --search, or see docs/quantization.md")
+        except GateError as error:
+            raise GateError(f"{error}; {job.worst_layers(figures, recipe)}") from error
+        manifest = _finish(_with_figures(manifest, figures, job), staging)
         Bundle.open(staging).verify()
         replace_folder(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return measured
+    job.forget_search(out)
+    return Conversion(
+        manifest=manifest,
+        figures=figures,
+        latencies_ms=latencies_ms,
+        float_model=job.float_model,
+        data=data,
+        searches=searches,
+    )
+
+
+class _Job:
+    """The classifier of one conversion, with what its steps share."""
+
+    def __init__(self, source: ClassifierSource, data: ConversionData, options: ConvertOptions) -> None:
+        import keras
+
+        self._source = source
+        self.data = data
+        self._options = options
+        self.coding = PixelCoding(mean=source.pixel_mean, std=source.pixel_std)
+        recipe = options.recipe
+        self.calibration: Calibration | None = (
+            draw_calibration(data.pool, per_class=recipe.images_per_class, seed=recipe.seed)
+            if set(options.precisions) & set(_CALIBRATED)
+            else None
+        )
+        self._network = KerasFloatModel(keras.saving.load_model(source.path, compile=False))
+        table = self.coding.table()
+        self._model = CalibratedModel(
+            self._network,
+            self.coding.encode(self.calibration.faces.images) if self.calibration else None,
+            (float(table[0]), float(table[-1])),
+        )
+        faces = data.held_out.faces
+        self._float_probs: Floats = softmax(self._network.predict(self.coding.encode(faces.images))[0])
+        self.float_model = evaluate(self._float_probs, faces)
+
+    def search(self, out: Path) -> tuple[tuple[SearchOutcome, ...], QuantizationRecipe]:
+        """Search for each engine's int8; return what was found and the recipe with it."""
+        trials = self._trials(self._memory(out))
+        outcomes = tuple(
+            search(trials, engine, "int8", max_drop_points=self._options.gates.max_drop_points)
+            for engine in self._options.engines
+            if "int8" in self._options.precisions
+        )
+        found = {(item.engine, item.precision): item.chosen.recipe for item in outcomes}
+        return outcomes, replace(self._options.recipe, variants={**self._options.recipe.variants, **found})
+
+    def forget_search(self, out: Path) -> None:
+        """Remove what an interrupted search would need."""
+        self._memory(out).unlink(missing_ok=True)
+
+    def convert(self, wanted: Sequence[tuple[str, str]], recipe: QuantizationRecipe, folder: Path) -> StageSpec:
+        """Write the classifier's files; return its stage."""
+        variants = []
+        for engine, precision in wanted:
+            _say(f"classifier: converting to {precision} for {engine}")
+            (made,) = make_variants(
+                "classifier",
+                self._model,
+                output_lengths=(len(self._source.labels),),
+                variants=[(engine, precision)],
+                recipe=recipe,
+            )
+            variants.append(_write(made, folder))
+        return StageSpec(
+            name="classifier",
+            colour="gray" if self._source.input_shape_hwc[2] == 1 else "bgr",
+            pixel_mean=self._source.pixel_mean,
+            pixel_std=self._source.pixel_std,
+            layout="NHWC",
+            crop_margin=self._options.crop_margin,
+            variants=tuple(variants),
+        )
+
+    def measure(
+        self, bundle: Bundle, wanted: Sequence[tuple[str, str]]
+    ) -> tuple[tuple[VariantFigures, ...], tuple[float, ...]]:
+        """Run every classifier file as the device will."""
+        figures = []
+        for engine, precision in wanted:
+            found = measure_variant(bundle, engine, precision, self.data.held_out, self._float_probs)
+            _say(found.to_text())
+            figures.append(found)
+        return tuple(figures), tuple(measure_latencies(bundle, wanted, self.data.held_out.faces.images))
+
+    def worst_layers(self, figures: Sequence[VariantFigures], recipe: QuantizationRecipe) -> str:
+        """Say which layers cost the worst of the quantized files most."""
+        quantized = [found for found in figures if found.precision == "int8"]
+        if not quantized:
+            return "no file is int8, so no layer is to blame"
+        worst = max(quantized, key=lambda found: found.drop_points)
+        sensitivities = layer_sensitivities(
+            self._trials(None), worst.engine, worst.precision, recipe.variant(worst.engine, worst.precision)
+        )
+        named = ", ".join(
+            f"{item.layer.label} ({item.gain:+.4f} nats)" for item in sensitivities[:_N_WORST_LAYERS] if item.gain > 0
+        )
+        return f"layers that cost {worst.engine} {worst.precision} most: {named or 'none alone'}"
+
+    def _trials(self, memory: Path | None) -> Trials:
+        faces = draw_selection(self.data.pool, self.calibration, seed=self._options.recipe.seed)
+        return Trials(self._model, self.coding, faces, memory=memory, say=_say)
+
+    def _memory(self, out: Path) -> Path:
+        """What a search remembers belongs to one network, one calibration and the versions that quantize."""
+        parts = [
+            self._source.sha256,
+            self.calibration.faces.digest() if self.calibration else "",
+            json.dumps(package_versions(_PACKAGES), sort_keys=True),
+        ]
+        key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return out.with_name(f".{out.name}.search-{key}.json")
 
 
 def _convert_detector(source: DetectorSource, options: ConvertOptions, folder: Path) -> dict[str, StageSpec]:
@@ -115,13 +261,13 @@ def _convert_detector(source: DetectorSource, options: ConvertOptions, folder: P
     stages = {}
     for name in NETWORKS:
         _say(f"{name}: converting for {', '.join(options.engines)}")
+        network = KerasFloatModel(keras.saving.load_model(source.paths[name], compile=False))
         made = make_variants(
             name,
-            keras.saving.load_model(source.paths[name], compile=False),
+            CalibratedModel(network, None, (0.0, 255.0)),
             output_lengths=_MTCNN_OUTPUT_LENGTHS[name],
-            engines=options.engines,
-            precisions=("float32",),
-            calibration=None,
+            variants=[(engine, "float32") for engine in options.engines],
+            recipe=options.recipe,
         )
         stages[name] = StageSpec(
             name=name,
@@ -134,85 +280,37 @@ def _convert_detector(source: DetectorSource, options: ConvertOptions, folder: P
     return stages
 
 
-def _convert_classifier(
-    source: ClassifierSource,
-    calibration: Calibration | None,
-    test: FaceSet,
-    options: ConvertOptions,
-    folder: Path,
-) -> tuple[StageSpec, Evaluation]:
-    """Convert the classifier; return its stage and what the Keras model itself does on the test images."""
-    import keras
-
-    model = keras.saving.load_model(source.path, compile=False)
-    coding = PixelCoding(mean=source.pixel_mean, std=source.pixel_std)
-    _say(f"classifier: converting to {', '.join(options.precisions)} for {', '.join(options.engines)}")
-    made = make_variants(
-        "classifier",
-        model,
-        output_lengths=(len(source.labels),),
-        engines=options.engines,
-        precisions=options.precisions,
-        calibration=coding.encode(calibration.faces.images) if calibration else None,
-    )
-    logits: npt.NDArray[np.float32] = model.predict(coding.encode(test.images), batch_size=256, verbose=0)
-    stage = StageSpec(
-        name="classifier",
-        colour="gray" if source.input_shape_hwc[2] == 1 else "bgr",
-        pixel_mean=source.pixel_mean,
-        pixel_std=source.pixel_std,
-        layout="NHWC",
-        crop_margin=options.crop_margin,
-        variants=tuple(_write(item, folder) for item in made),
-    )
-    return stage, evaluate(softmax(logits), test)
-
-
-def _write(made: MadeVariant, folder: Path) -> Any:
+def _write(made: MadeVariant, folder: Path) -> Variant:
     for entry, data in zip(made.variant.files(), made.contents, strict=True):
         (folder / entry.file).write_bytes(data)
     return made.variant
 
 
-def _measure(folder: Path, manifest: Manifest, test: FaceSet, float_model: Evaluation) -> Manifest:
-    """Run every classifier file as the device will, and put its figures into the manifest."""
-    bundle = Bundle.open(folder)
-    stage_spec = manifest.stages["classifier"]
-    measured = []
-    for variant in stage_spec.variants:
-        stage = Stage(
-            bundle,
-            "classifier",
-            load_engine(variant.engine),
-            precision=variant.precision,
-            batch_sizes=(64, 1),
-        )
-        result = evaluate(softmax(stage.run(test.images)[0]), test)
-        drop_points = 100 * (float_model.accuracy.top1 - result.accuracy.top1)
-        _say(f"classifier {variant.engine} {variant.precision}: {result.accuracy}, drop {drop_points:+.2f} points")
-        figures = {**result.to_json(), "drop_points": round(drop_points, 4)}
-        measured.append(replace(variant, measured={_TEST: figures}))
-    stages = {**manifest.stages, "classifier": replace(stage_spec, variants=tuple(measured))}
-    provenance = {**manifest.provenance, "keras_model_measured": {_TEST: float_model.to_json()}}
-    return replace(manifest, stages=stages, provenance=provenance)
+def _finish(manifest: Manifest, folder: Path) -> Manifest:
+    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
 
 
-def _check_gate(manifest: Manifest, max_drop_points: float) -> None:
-    for variant in manifest.stages["classifier"].variants:
-        drop = variant.measured[_TEST]["drop_points"]
-        if drop > max_drop_points:
-            raise GateError(
-                f"classifier {variant.engine} {variant.precision} loses {drop:.2f} points of top-1 on {_TEST}, "
-                f"at most {max_drop_points:g} are let through; nothing was written; "
-                "try more --images-per-class or another --seed"
-            )
+def _with_figures(manifest: Manifest, figures: Sequence[VariantFigures], job: _Job) -> Manifest:
+    spec = manifest.stages["classifier"]
+    name = job.data.held_out.name
+    variants = tuple(
+        replace(variant, measured={name: found.to_json()})
+        for variant, found in zip(spec.variants, figures, strict=True)
+    )
+    return replace(
+        manifest,
+        stages={**manifest.stages, "classifier": replace(spec, variants=variants)},
+        provenance={**manifest.provenance, "float_model_measured": {name: job.float_model.to_json()}},
+    )
 
 
 def _manifest(
     source: ClassifierSource,
     detector: DetectorSource | None,
     stages: dict[str, StageSpec],
-    calibration: Calibration | None,
+    job: _Job,
+    recipe: QuantizationRecipe,
     options: ConvertOptions,
 ) -> Manifest:
     attribution = []
@@ -221,6 +319,8 @@ def _manifest(
         "fer_edge_version": __version__,
         "versions": package_versions(_PACKAGES),
         "classifier": {key: source.record[key] for key in ("command", "model", "data", "recipe", "measured")},
+        "quantization": recipe.to_json(),
+        "data": job.data.to_json(),
     }
     if detector:
         provenance["detector"] = detector.record
@@ -236,7 +336,7 @@ def _manifest(
         labels=source.labels,
         stages=stages,
         provenance=provenance,
-        calibration=calibration.to_json(sha256_of_file(options.data)) if calibration else {},
+        calibration=job.calibration.to_json(job.data) if job.calibration else {},
         attribution=tuple(attribution),
     )
 

@@ -22,19 +22,19 @@ _PREDICT_BATCH = 256
 class FloatModel(Protocol):
     """A trained network, whatever it was saved as.
 
-    Both files have one input, batch first and channels last, and keep the names of layers: a recipe can name them. Each is
-    made when it is first asked for.
-
-    Attributes:
-        input_shape: (None, h, w, c); None where any length is taken.
-        output_shapes: of each output, the batch's None first; their last lengths differ.
+    Both files have one input, batch first and channels last, and keep the names of layers. Each is made when it is
+    first asked for.
     """
 
     @property
-    def input_shape(self) -> Shape: ...
+    def input_shape(self) -> Shape:
+        """(None, h, w, c); None where any length is taken."""
+        ...
 
     @property
-    def output_shapes(self) -> tuple[Shape, ...]: ...
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Of each output, the batch's None first; their last lengths differ."""
+        ...
 
     @property
     def litert(self) -> bytes:

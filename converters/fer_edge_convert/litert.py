@@ -1,62 +1,138 @@
-"""Keras to LiteRT (.tflite) with TensorFlow's converter."""
+"""Keras to LiteRT (.tflite) with TensorFlow's converter, and its float32 file to smaller ones by LiteRT's quantizer."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
-from typing import Any
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge_convert.quiet import quiet_tensorflow
+from fer_edge_convert.layers import Layer
+from fer_edge_convert.quiet import quiet_tensorflow, require_converters
+from fer_edge_convert.ranges import Observer, Range
 
-__all__ = ["to_litert_float32", "to_litert_int8"]
+__all__ = ["litert_layers", "litert_observer", "quantize_litert", "to_litert_float32", "without_inner_names"]
 
 Floats = npt.NDArray[np.float32]
+LitertPrecision = Literal["float16", "dynamic-int8", "int16", "int8"]
+
+_KINDS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "dense", "TRANSPOSE_CONV": "conv"}
+_ACTIVATION_BITS = {"int8": 8, "int16": 16}
 
 
 def to_litert_float32(model: Any) -> bytes:
-    """Return a .tflite with float32 weights and activations."""
-    return _convert(_converter(model))
-
-
-def to_litert_int8(model: Any, calibration: Floats) -> bytes:
-    """Return a .tflite in full int8: inputs, activations and outputs int8 per tensor, weights int8 per channel.
-
-    Args:
-        model: keras.Model with one input.
-        calibration: float32 (n, h, w, c), what the network sees in use; its range sets each tensor's scale.
-    """
-    tf = quiet_tensorflow()
-
-    def representative() -> Iterator[list[Floats]]:
-        for image in calibration:
-            yield [image[np.newaxis]]
-
-    converter = _converter(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    return _convert(converter)
-
-
-def _converter(model: Any) -> Any:
-    return quiet_tensorflow().lite.TFLiteConverter.from_keras_model(model)
-
-
-def _convert(converter: Any) -> bytes:
+    """Return a .tflite of a keras.Model with float32 weights and activations, and with the names of its layers."""
+    converter = quiet_tensorflow().lite.TFLiteConverter.from_keras_model(model)
     # The converter reports its progress on standard output, which belongs to results.
     with contextlib.redirect_stdout(io.StringIO()):
         data: bytes = converter.convert()
-    return _without_inner_names(data)
+    return data
 
 
-def _without_inner_names(data: bytes) -> bytes:
-    """Number the inner tensors instead of naming them after Keras layers: 7 % of a small int8 file is names."""
+def quantize_litert(
+    model_float32: bytes,
+    precision: LitertPrecision,
+    *,
+    activation_ranges: Mapping[str, Range] | None = None,
+    float_layers: Iterable[Layer] = (),
+) -> bytes:
+    """Return a smaller .tflite.
+
+    - float16: weights stored so, everything computed in float32 (half the file).
+    - dynamic-int8: weights int8 per channel; activations float32, each quantized on the fly where a kernel can use it.
+    - int8: activations, inputs and outputs int8 per tensor, weights int8 per channel, biases int32.
+    - int16: the same with int16 activations, symmetric, biases int64.
+
+    Args:
+        model_float32: with the names of layers.
+        precision: see above.
+        activation_ranges: by tensor, as `litert_observer` names them; needed for int8 and int16, unused otherwise.
+        float_layers: of `litert_layers`, these stay in float32.
+    """
+    require_converters()
+    from litert_quantizer import qtyping, quantizer
+
+    made = quantizer.Quantizer(bytearray(model_float32))
+    every = qtyping.TFLOperationName.ALL_SUPPORTED
+    calibrated = None
+    if precision == "float16":
+        half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+        made.update_quantization_recipe(
+            ".*",
+            every,
+            qtyping.OpQuantizationConfig(
+                weight_tensor_config=half,
+                compute_precision=qtyping.ComputePrecision.FLOAT,
+                explicit_dequantize=True,
+            ),
+            quantizer.AlgorithmName.FLOAT_CASTING,
+        )
+    elif precision == "dynamic-int8":
+        made.add_dynamic_config(".*", every, num_bits=8)
+    else:
+        made.add_static_config(".*", every, activation_num_bits=_ACTIVATION_BITS[precision], weight_num_bits=8)
+        calibrated = {name: _statistics(found) for name, found in (activation_ranges or {}).items()}
+    for layer in float_layers:
+        made.update_quantization_recipe(
+            # The quantizer writes a ";" after each of a layer's outputs.
+            f"^{re.escape(layer.name)};?$",
+            every,
+            algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its interpreter warns that it preserves all tensors
+        result = made.quantize(calibrated, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
+
+
+def litert_layers(model_float32: bytes) -> tuple[Layer, ...]:
+    """Return the layers with weights, in order."""
+    interpreter = _interpreter(model_float32)
+    tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    found = [operation for operation in interpreter._get_ops_details() if operation["op_name"] in _KINDS]
+    return tuple(
+        Layer(
+            index=index,
+            kind=_KINDS[operation["op_name"]],
+            weights_shape=tuple(int(length) for length in tensors[operation["inputs"][1]]["shape"]),
+            name=tensors[operation["outputs"][0]]["name"],
+            output=tensors[operation["outputs"][0]]["name"],
+        )
+        for index, operation in enumerate(found)
+    )
+
+
+def litert_observer(model_float32: bytes) -> Observer:
+    """Return a function that runs a batch and gives each float32 tensor that depends on it by name, the input first.
+
+    The kernels are LiteRT's own without delegates: with one, inner tensors would be out of sight.
+    """
+    interpreters: dict[tuple[int, ...], Any] = {}
+
+    def run(inputs: Floats) -> Mapping[str, Floats]:
+        if inputs.shape not in interpreters:
+            interpreters.clear()
+            interpreters[inputs.shape] = _interpreter(model_float32, inputs.shape)
+        interpreter = interpreters[inputs.shape]
+        source = interpreter.get_input_details()[0]["index"]
+        interpreter.set_tensor(source, inputs)
+        interpreter.invoke()
+        tensors = interpreter.get_tensor_details()
+        names = {detail["index"]: detail["name"] for detail in tensors if detail["dtype"] is np.float32}
+        computed = [source, *(index for op in interpreter._get_ops_details() for index in op["outputs"])]
+        return {names[index]: interpreter.get_tensor(index) for index in computed if index in names}
+
+    return run
+
+
+def without_inner_names(data: bytes) -> bytes:
+    """Number the inner tensors instead of naming them after layers: 7 % of a small int8 file is names."""
+    quiet_tensorflow()
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
@@ -66,3 +142,24 @@ def _without_inner_names(data: bytes) -> bytes:
             if index not in edges:
                 tensor.name = str(index)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _statistics(found: Range) -> dict[str, Floats]:
+    return {"min": np.full((1,), found[0], np.float32), "max": np.full((1,), found[1], np.float32)}
+
+
+def _interpreter(model: bytes, input_shape: tuple[int, ...] | None = None) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # preserving all tensors is meant
+        interpreter = Interpreter(
+            model_content=model,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            num_threads=1,
+        )
+    if input_shape is not None:
+        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape)
+    interpreter.allocate_tensors()
+    return interpreter

@@ -1,8 +1,9 @@
-"""Keras to ONNX with tf2onnx, and static int8 quantization with ONNX Runtime's quantizer."""
+"""Keras to ONNX with tf2onnx, and from its float32 file to float16 and, with ONNX Runtime's quantizer, to int8."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.engines import TensorSpec
+from fer_edge_convert.layers import Layer
 from fer_edge_convert.onnx_graph import align_addition_scales, take_out_edge_quantizers, without_names
 from fer_edge_convert.quiet import require_converters
+from fer_edge_convert.ranges import Observer, Range
 
-__all__ = ["QuantizedOnnx", "to_onnx_float32", "to_onnx_int8"]
+__all__ = [
+    "QuantizedOnnx",
+    "folded_onnx",
+    "onnx_layers",
+    "onnx_observer",
+    "to_onnx_float16",
+    "to_onnx_float32",
+    "to_onnx_int8",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,10 +50,23 @@ def to_onnx_float32(model: Any) -> bytes:
 
     signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32, name=model.inputs[0].name)]
     proto, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=_OPSET)
-    return _folded(proto.SerializeToString())
+    return folded_onnx(proto.SerializeToString())
 
 
-def to_onnx_int8(model_float32: bytes, calibration: Floats) -> QuantizedOnnx:
+def to_onnx_float16(model_float32: bytes) -> bytes:
+    """Return an .onnx that stores and computes in float16; its input and outputs stay float32."""
+    require_converters()
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    graph = onnx.load_model_from_string(model_float32)
+    half: bytes = without_names(convert_float_to_float16(graph, keep_io_types=True)).SerializeToString()
+    return half
+
+
+def to_onnx_int8(
+    model_float32: bytes, activation_ranges: Mapping[str, Range], *, float_layers: Iterable[Layer] = ()
+) -> QuantizedOnnx:
     """Return an .onnx in QDQ form: all tensors uint8 per tensor but weights, int8 per channel within -64 to 64.
 
     With uint8 activations and int8 weights ONNX Runtime gave equal bytes on x86-64 and aarch64; with int8 activations
@@ -50,59 +74,100 @@ def to_onnx_int8(model_float32: bytes, calibration: Floats) -> QuantizedOnnx:
 
     Args:
         model_float32: of `to_onnx_float32`.
-        calibration: float32 (n, h, w, c), what the network sees in use; its range sets each tensor's scale.
+        activation_ranges: by tensor, as `onnx_observer` names them.
+        float_layers: of `onnx_layers`, these stay in float32.
     """
     require_converters()
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self, input_name: str) -> None:
-            self._images = ({input_name: image[np.newaxis]} for image in calibration)
-
-        def get_next(self) -> dict[str, Floats] | None:
-            return next(self._images, None)
-
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        source.write_bytes(model_float32)
-        quantize_static(
-            source,
-            target,
-            Reader(_input_name(model_float32)),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            # Weights of seven bits: without VNNI, x86 processors add pairs of uint8 x int8 products in 16 bits, which
-            # eight-bit weights overflow; labels changed on an emulated Haswell.
-            reduce_range=True,
-        )
-        graph = onnx.load_model(target)
-    align_addition_scales(graph)
-    tensors = take_out_edge_quantizers(graph)
+    graph = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model_float32))
+    extremes = {name: tuple(np.float32(end) for end in found) for name, found in activation_ranges.items()}
+    quantizer = QDQQuantizer(
+        graph,
+        per_channel=True,
+        # Weights of seven bits: without VNNI, x86 processors add pairs of uint8 x int8 products in 16 bits, which
+        # eight-bit weights overflow; labels changed on an emulated Haswell.
+        reduce_range=True,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, extremes),
+        nodes_to_quantize=[],
+        nodes_to_exclude=[layer.name for layer in float_layers],
+        op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry}),
+        extra_options={},
+    )
+    quantizer.quantize_model()
+    quantized = quantizer.model.model
+    align_addition_scales(quantized)
+    tensors = take_out_edge_quantizers(quantized)
     return QuantizedOnnx(
-        model=without_names(graph).SerializeToString(),
+        model=without_names(quantized).SerializeToString(),
         input=tensors.input,
         outputs=tensors.outputs,
     )
 
 
-def _folded(model: bytes) -> bytes:
-    """Let ONNX Runtime infer shapes and fold constants and batch normalizations."""
+def onnx_layers(model_float32: bytes) -> tuple[Layer, ...]:
+    """Return the layers with weights, in order."""
     import onnx
+
+    graph = onnx.load_model_from_string(model_float32).graph
+    shapes = {item.name: tuple(item.dims) for item in graph.initializer}
+    found = [
+        (node, shapes[node.input[1]])
+        for node in graph.node
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and node.input[1] in shapes
+    ]
+    return tuple(
+        Layer(index=index, kind=_kind(node, shape), weights_shape=shape, name=node.name, output=node.output[0])
+        for index, (node, shape) in enumerate(found)
+    )
+
+
+def _kind(node: Any, weights_shape: tuple[int, ...]) -> str:
+    if node.op_type in ("Gemm", "MatMul"):
+        return "dense"
+    groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    return "depthwise" if groups > 1 and weights_shape[1] == 1 else "conv"
+
+
+def onnx_observer(model_float32: bytes) -> Observer:
+    """Return a function that runs a batch and gives each float32 tensor that depends on it by name, the input first."""
+    require_converters()
+    import onnx
+    import onnxruntime
+
+    graph = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model_float32))
+    source = graph.graph.input[0].name
+    shown = {item.name for item in graph.graph.output}
+    for node in graph.graph.node:
+        for name in node.output:
+            if name and name not in shown:
+                graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+                shown.add(name)
+    options = onnxruntime.SessionOptions()
+    # Fused nodes would hide what they compute between them.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_outputs() if item.type == "tensor(float)"]
+
+    def run(inputs: Floats) -> Mapping[str, Floats]:
+        return {source: inputs, **dict(zip(names, session.run(names, {source: inputs}), strict=True))}
+
+    return run
+
+
+def folded_onnx(model: bytes) -> bytes:
+    """Let ONNX Runtime infer shapes and fold constants and batch normalizations; the nodes keep their names."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "source.onnx", Path(folder) / "folded.onnx"
         source.write_bytes(model)
         quant_pre_process(source, target, skip_symbolic_shape=False)
-        folded: bytes = without_names(onnx.load_model(target)).SerializeToString()
-    return folded
-
-
-def _input_name(model: bytes) -> str:
-    import onnx
-
-    name: str = onnx.load_model_from_string(model).graph.input[0].name
-    return name
+        return target.read_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 
 from fer_edge.engines import TensorSpec
 
-__all__ = ["EdgeTensors", "align_addition_scales", "take_out_edge_quantizers", "without_names"]
+__all__ = ["EdgeTensors", "align_addition_scales", "shortened_onnx", "take_out_edge_quantizers", "without_names"]
 
 _SHAPE_OPS = ("Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
@@ -24,49 +24,34 @@ class EdgeTensors:
 def take_out_edge_quantizers(model: Any) -> EdgeTensors:
     """Make a QDQ model take and give uint8: its first QuantizeLinear and last DequantizeLinear are removed.
 
-    The pixels then go in as they are, and the outputs can be compared byte for byte.
+    The pixels then go in as they are, and the outputs can be compared byte for byte. An edge where a layer stays in
+    float32 has none of these nodes and stays float32.
 
     Args:
         model: onnx.ModelProto with one input, changed in place.
-
-    Raises:
-        ValueError: the input or an output is not quantized.
     """
-    import onnx
-    from onnx import numpy_helper
-
     graph = model.graph
     constants = {item.name: item for item in graph.initializer}
-    type_names = {onnx.TensorProto.UINT8: "uint8", onnx.TensorProto.INT8: "int8"}
-
-    def specification(name: str, node: Any, shape: Any) -> TensorSpec:
-        zero_point = constants[node.input[2]]
-        return TensorSpec(
-            name=name,
-            shape=tuple(axis.dim_value or None for axis in shape.dim),
-            dtype=type_names[zero_point.data_type],
-            scale=float(numpy_helper.to_array(constants[node.input[1]]).item()),
-            zero_point=int(numpy_helper.to_array(zero_point).item()),
-        )
 
     source = graph.input[0]
+    input_spec = _float_spec(source)
     entry = _first_reader(graph, source.name)
     # Changes of shape do not care for the type of what they move.
     while entry is not None and entry.op_type in _SHAPE_OPS:
         entry = _first_reader(graph, entry.output[0])
-    if entry is None or entry.op_type != "QuantizeLinear":
-        raise ValueError(f"the input {source.name} is not quantized")
-    input_spec = specification(source.name, entry, source.type.tensor_type.shape)
-    source.type.tensor_type.elem_type = constants[entry.input[2]].data_type
-    graph.node.remove(entry)
-    _rename(graph, entry.output[0], entry.input[0])
+    if entry is not None and entry.op_type == "QuantizeLinear":
+        input_spec = _quantized_spec(source, entry, constants)
+        source.type.tensor_type.elem_type = constants[entry.input[2]].data_type
+        graph.node.remove(entry)
+        _rename(graph, entry.output[0], entry.input[0])
 
     output_specs = []
     for sink in graph.output:
         last = next(node for node in graph.node if sink.name in node.output)
         if last.op_type != "DequantizeLinear":
-            raise ValueError(f"the output {sink.name} is not quantized")
-        output_specs.append(specification(sink.name, last, sink.type.tensor_type.shape))
+            output_specs.append(_float_spec(sink))
+            continue
+        output_specs.append(_quantized_spec(sink, last, constants))
         stored = last.input[0]
         sink.type.tensor_type.elem_type = constants[last.input[2]].data_type
         graph.node.remove(last)
@@ -98,7 +83,9 @@ def align_addition_scales(model: Any) -> None:
         return scale, zero_point
 
     for addition in (node for node in model.graph.node if node.op_type == "Add"):
-        sources = [maker[name] for name in addition.input]
+        sources = [maker[name] for name in addition.input if name in maker]
+        if len(sources) < 2 or any(node.op_type != "DequantizeLinear" for node in sources):
+            continue  # of a constant, or of layers that stay in float32
         output_scale, _ = parameters(_first_reader(model.graph, addition.output[0]))
         ranges = [(-zero * scale, (255 - zero) * scale) for scale, zero in map(parameters, sources)]
         low, high = min(pair[0] for pair in ranges), max(pair[1] for pair in ranges)
@@ -136,6 +123,12 @@ def without_names(model: Any) -> Any:
         for names in (node.input, node.output):
             for position, name in enumerate(names):
                 names[position] = shortened(name)
+    # Free lengths are named after a converter's count, which differs from run to run.
+    lengths: dict[str, str] = {}
+    for edge in (*graph.input, *graph.output):
+        for axis in edge.type.tensor_type.shape.dim:
+            if axis.dim_param:
+                axis.dim_param = lengths.setdefault(axis.dim_param, f"n{len(lengths)}")
     del graph.value_info[:]
     del graph.quantization_annotation[:]
     for field in ("doc_string", "producer_name", "producer_version"):
@@ -143,6 +136,37 @@ def without_names(model: Any) -> Any:
     graph.ClearField("doc_string")
     graph.name = "model"
     return model
+
+
+def shortened_onnx(model: bytes) -> bytes:
+    """Return a model's file without inner names."""
+    import onnx
+
+    short: bytes = without_names(onnx.load_model_from_string(model)).SerializeToString()
+    return short
+
+
+def _quantized_spec(edge: Any, node: Any, constants: dict[str, Any]) -> TensorSpec:
+    """Describe the stored side of an edge's QuantizeLinear or DequantizeLinear."""
+    import onnx
+    from onnx import numpy_helper
+
+    zero_point = constants[node.input[2]]
+    return TensorSpec(
+        name=edge.name,
+        shape=_shape(edge),
+        dtype={onnx.TensorProto.UINT8: "uint8", onnx.TensorProto.INT8: "int8"}[zero_point.data_type],
+        scale=float(numpy_helper.to_array(constants[node.input[1]]).item()),
+        zero_point=int(numpy_helper.to_array(zero_point).item()),
+    )
+
+
+def _float_spec(edge: Any) -> TensorSpec:
+    return TensorSpec(name=edge.name, shape=_shape(edge), dtype="float32")
+
+
+def _shape(edge: Any) -> tuple[int | None, ...]:
+    return tuple(axis.dim_value or None for axis in edge.type.tensor_type.shape.dim)
 
 
 def _first_reader(graph: Any, tensor: str) -> Any:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge_convert.layers import Layer
 from fer_edge_convert.openvino_xml import compact_xml
 from fer_edge_convert.quiet import require_converters
+from fer_edge_convert.ranges import Range
 
-__all__ = ["to_openvino_float32", "to_openvino_int8"]
+__all__ = ["to_openvino_float16", "to_openvino_float32", "to_openvino_int8"]
 
 Floats = npt.NDArray[np.float32]
+
+# A symmetric int8 tensor holds -128 to 127 steps.
+_LOWEST, _HIGHEST = 128, 127
 
 
 def to_openvino_float32(model_onnx: bytes) -> tuple[bytes, bytes]:
@@ -24,32 +30,83 @@ def to_openvino_float32(model_onnx: bytes) -> tuple[bytes, bytes]:
     return _serialized(_read(model_onnx))
 
 
-def to_openvino_int8(model_onnx: bytes, calibration: Floats) -> tuple[bytes, bytes]:
+def to_openvino_float16(model_onnx: bytes) -> tuple[bytes, bytes]:
+    """Return the bytes of .xml and .bin with float16 weights; the engine computes in float32."""
+    return _serialized(_read(model_onnx), half=True)
+
+
+def to_openvino_int8(
+    model_onnx: bytes,
+    calibration: Floats,
+    activation_ranges: Mapping[str, Range],
+    *,
+    float_layers: Iterable[Layer] = (),
+) -> tuple[bytes, bytes]:
     """Return the bytes of .xml and .bin with int8 convolutions (weights per channel) and float32 input and output.
 
+    NNCF decides what is quantized and how, and corrects biases; the ranges of activations are those given. Where NNCF
+    quantizes per channel (in front of depthwise convolutions), its range of each channel is cut at them.
+
     Args:
-        model_onnx: of `to_onnx_float32`.
+        model_onnx: float32, with the names of layers.
         calibration: float32 (n, h, w, c), what the network sees in use.
+        activation_ranges: by tensor, as `onnx_observer` names them.
+        float_layers: of `onnx_layers`, these stay in float32.
     """
     require_converters()
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
+    graph = _read(model_onnx)
     # Its progress bar goes to standard output, which belongs to results.
     with contextlib.redirect_stdout(io.StringIO()):
         quantized = nncf.quantize(
-            _read(model_onnx),
+            graph,
             nncf.Dataset(calibration[:, np.newaxis]),
             subset_size=len(calibration),
             preset=nncf.QuantizationPreset.PERFORMANCE,
             target_device=nncf.TargetDevice.CPU,
-            # NNCF's default takes the mean of the images' extremes and clips what exceeds it; the other engines'
-            # converters take the extremes of all images.
+            ignored_scope=nncf.IgnoredScope(names=_nodes_of(graph, float_layers)),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
             ),
         )
+    _set_ranges(quantized, activation_ranges)
     return _serialized(quantized)
+
+
+def _nodes_of(graph: Any, layers: Iterable[Layer]) -> list[str]:
+    """Return the names of the nodes that compute the ONNX nodes `layers`: a bias is an addition of its own here."""
+    names = {node.get_friendly_name() for node in graph.get_ops()}
+    return [name for layer in layers for name in (layer.name, f"{layer.name}/WithoutBiases") if name in names]
+
+
+def _set_ranges(graph: Any, activation_ranges: Mapping[str, Range]) -> None:
+    """Give each FakeQuantize of an activation the range found for its tensor, symmetric where NNCF has made it so."""
+    from openvino import opset13
+
+    for node in graph.get_ordered_ops():
+        source = node.input(0).get_source_output() if node.get_type_name() == "FakeQuantize" else None
+        found = (
+            next((activation_ranges[name] for name in source.names if name in activation_ranges), None)
+            if source
+            else None
+        )
+        if found is None:
+            continue
+        low, high = (node.input(i).get_source_output().get_node().get_data() for i in (1, 2))
+        if (low < 0).any():
+            # 256 levels about zero, one more below it than above.
+            limit = max(abs(found[0]), abs(found[1]))
+            new_low, new_high = np.maximum(low, -limit * _LOWEST / _HIGHEST), np.minimum(high, limit)
+            if low.size == 1:
+                new_low, new_high = np.full_like(low, -limit * _LOWEST / _HIGHEST), np.full_like(high, limit)
+        else:
+            new_low = low
+            new_high = np.full_like(high, found[1]) if high.size == 1 else np.minimum(high, found[1])
+        for position, value in ((1, new_low), (2, new_high), (3, new_low), (4, new_high)):
+            constant = opset13.constant(value.astype(np.float32))
+            node.input(position).replace_source_output(constant.output(0))
 
 
 def _read(model_onnx: bytes) -> Any:
@@ -66,10 +123,10 @@ def _read(model_onnx: bytes) -> Any:
     return graph
 
 
-def _serialized(graph: Any) -> tuple[bytes, bytes]:
+def _serialized(graph: Any, *, half: bool = False) -> tuple[bytes, bytes]:
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
-        openvino.save_model(graph, path, compress_to_fp16=False)
+        openvino.save_model(graph, path, compress_to_fp16=half)
         return compact_xml(path.read_bytes()), path.with_suffix(".bin").read_bytes()

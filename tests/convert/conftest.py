@@ -35,27 +35,38 @@ def calibration():
 
 
 @pytest.fixture(scope="session")
-def litert(model, calibration):
-    """The network's .tflite files, and as they were before their inner names were taken out."""
-    from fer_edge_convert import litert as module
+def calibrated(model, calibration):
+    """The network with its calibration images."""
+    from fer_edge_convert.float_model import KerasFloatModel
+    from fer_edge_convert.quantizers import CalibratedModel
 
-    named = []
-    original = module._without_inner_names
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_without_inner_names", lambda data: named.append(bytes(data)) or original(data))
-        float32, int8 = module.to_litert_float32(model), module.to_litert_int8(model, calibration)
-    return SimpleNamespace(float32=float32, int8=int8, named={"float32": named[0], "int8": named[1]})
+    return CalibratedModel(KerasFloatModel(model), calibration, (-1.0, 127 / 128))
 
 
 @pytest.fixture(scope="session")
-def onnx_float32(model) -> bytes:
-    from fer_edge_convert.onnx import to_onnx_float32
+def litert(calibrated):
+    """The network's .tflite files, with inner names and without."""
+    from fer_edge_convert.litert import quantize_litert, without_inner_names
 
-    return to_onnx_float32(model)
+    source = calibrated.model.litert
+    ranges = calibrated.litert_ranges("min-max")
+    named = {
+        "float32": source,
+        **{
+            precision: quantize_litert(source, precision, activation_ranges=ranges)
+            for precision in ("float16", "dynamic-int8", "int16", "int8")
+        },
+    }
+    return SimpleNamespace(named=named, files={key: without_inner_names(data) for key, data in named.items()})
 
 
 @pytest.fixture(scope="session")
-def onnx_int8(onnx_float32, calibration):
+def onnx_float32(calibrated) -> bytes:
+    return calibrated.model.onnx
+
+
+@pytest.fixture(scope="session")
+def onnx_int8(calibrated):
     """The network quantized for ONNX Runtime, and the QDQ graph as the quantizer made it."""
     from fer_edge_convert import onnx as module
 
@@ -67,18 +78,20 @@ def onnx_int8(onnx_float32, calibration):
             "take_out_edge_quantizers",
             lambda graph: unedited.append(graph.SerializeToString()) or original(graph),
         )
-        made = module.to_onnx_int8(onnx_float32, calibration)
+        made = module.to_onnx_int8(calibrated.model.onnx, calibrated.onnx_ranges("min-max"))
     return SimpleNamespace(model=made.model, input=made.input, outputs=made.outputs, unedited=unedited[0])
 
 
 @pytest.fixture(scope="session")
-def openvino_files(onnx_float32, calibration):
+def openvino_files(calibrated):
     """The network's .xml and .bin, and each .xml as OpenVINO wrote it."""
     from fer_edge_convert import openvino as module
 
+    source = calibrated.model.onnx
     written = []
     original = module.compact_xml
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "compact_xml", lambda xml: written.append(xml) or original(xml))
-        float32, int8 = module.to_openvino_float32(onnx_float32), module.to_openvino_int8(onnx_float32, calibration)
+        float32 = module.to_openvino_float32(source)
+        int8 = module.to_openvino_int8(source, calibrated.calibration, calibrated.onnx_ranges("min-max"))
     return SimpleNamespace(float32=float32, int8=int8, written={"float32": written[0], "int8": written[1]})

@@ -7,10 +7,9 @@ import pytest
 from train.support import learnable_set
 
 from fer_edge.errors import InputError
-from fer_edge_convert.calibration import draw_calibration
+from fer_edge_convert.calibration import draw_calibration, draw_selection
+from fer_edge_convert.conversion_data import ConversionData, HeldOut
 from fer_edge_train.datasets import FER2013_LABELS, FaceSet
-
-NOTHING = learnable_set(7, seed=99)
 
 
 def join(*sets: FaceSet) -> FaceSet:
@@ -26,7 +25,7 @@ def test_as_many_of_each_class():
     # Seven times as many neutral faces as any other.
     many = learnable_set(350)
     training = join(learnable_set(70, seed=1), many.take(many.label_indices == 6))
-    found = draw_calibration(training, NOTHING, per_class=4, seed=0)
+    found = draw_calibration(training, per_class=4, seed=0)
     assert np.bincount(found.faces.label_indices).tolist() == [4] * 7
     assert len(set(found.faces.rows.tolist())) == 28  # none twice
     assert (np.diff(found.faces.rows) > 0).all()  # in the file's order
@@ -35,56 +34,58 @@ def test_as_many_of_each_class():
 
 def test_the_seed_decides():
     training = learnable_set(210)
-    first, again, other = (draw_calibration(training, NOTHING, per_class=10, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (draw_calibration(training, per_class=10, seed=seed) for seed in (1, 1, 2))
     assert first.faces.digest() == again.faces.digest() != other.faces.digest()
-
-
-def test_never_an_image_of_the_evaluation_set():
-    """All but two images of each class are in the evaluation set as well, some under another label."""
-    training = learnable_set(140)
-    allowed = np.flatnonzero(np.arange(140) % 70 < 7)  # of each class the first and the eleventh
-    leaked = training.take(np.setdiff1d(np.arange(140), allowed))
-    evaluation = FaceSet(
-        images=leaked.images, label_indices=(leaked.label_indices + 1) % 7, labels=leaked.labels, rows=leaked.rows
-    )
-    for seed in range(5):
-        found = draw_calibration(training, evaluation, per_class=2, seed=seed)
-        assert found.faces.rows.tolist() == allowed.tolist()
-    with pytest.raises(InputError):
-        draw_calibration(training, evaluation, per_class=3, seed=0)
-
-
-def test_no_constant_images():
-    training = learnable_set(21)
-    training.images[::3] = 77
-    kept = np.bincount(training.label_indices[np.arange(21) % 3 != 0], minlength=7)
-    assert kept.tolist() == [2] * 7
-    found = draw_calibration(training, NOTHING, per_class=2, seed=0)
-    assert not (found.faces.rows % 3 == 0).any()
 
 
 def test_too_few_images_are_an_error():
     training = learnable_set(70)
     training = training.take((training.label_indices != 1) | (training.rows < 20))
     with pytest.raises(InputError) as caught:
-        draw_calibration(training, NOTHING, per_class=10, seed=0)
+        draw_calibration(training, per_class=10, seed=0)
     assert str(caught.value) == (
         "calibration: expected at least 10 training images of disgust, found 3; ask for fewer per class"
     )
 
 
 def test_what_the_manifest_states():
-    found = draw_calibration(learnable_set(70), NOTHING, per_class=5, seed=3)
+    faces = learnable_set(70)
+    found = draw_calibration(faces, per_class=5, seed=3)
     digest = hashlib.sha256(
         found.faces.images.tobytes() + found.faces.label_indices.astype("<i8").tobytes()
     ).hexdigest()
-    assert found.to_json("ab" * 32) == {
+    held_out = HeldOut(name="test", title="Set test", faces=faces)
+    data = ConversionData(
+        pool=faces, pool_title="FER-2013 Training", pool_sha256="ab" * 32, n_shared=0, held_out=held_out
+    )
+    assert found.to_json(data) == {
         "data": "FER-2013 Training",
         "data_file_sha256": "ab" * 32,
         "images": 35,
         "images_per_class": 5,
         "seed": 3,
         "digest": digest,
-        "method": "minimum and maximum",
     }
     assert found.faces.labels == FER2013_LABELS
+
+
+def test_selection_faces_are_not_those_of_calibration():
+    pool = learnable_set(140)
+    calibration = draw_calibration(pool, per_class=5, seed=3)
+    found = draw_selection(pool, calibration, seed=3)
+    assert sorted([*found.rows, *calibration.faces.rows]) == list(range(140))
+    assert len(draw_selection(pool, None, seed=3)) == 140
+
+
+def test_a_thousand_selection_faces_are_drawn():
+    pool = learnable_set(2100)
+    first, again, other = (draw_selection(pool, None, seed=seed) for seed in (1, 1, 2))
+    assert len(first) == 1000
+    assert first.digest() == again.digest() != other.digest()
+    assert len(set(first.rows.tolist())) == 1000
+
+
+def test_calibration_must_leave_faces_to_choose_by():
+    pool = learnable_set(70)
+    with pytest.raises(InputError, match="calibration takes every training image; ask for fewer per class"):
+        draw_selection(pool, draw_calibration(pool, per_class=10, seed=0), seed=0)

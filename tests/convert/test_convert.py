@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,18 @@ from fer_edge.errors import GateError, InputError, IntegrityError, OutputError, 
 from fer_edge_convert.calibration import draw_calibration
 from fer_edge_convert.commands.convert import COMMAND as CONVERT
 from fer_edge_convert.commands.import_mtcnn import COMMAND as IMPORT_MTCNN
+from fer_edge_convert.conversion_data import read_conversion_data
 from fer_edge_convert.convert import ConvertOptions, convert
-from fer_edge_train.datasets import FER2013_LABELS, read_fer2013
+from fer_edge_convert.gates import Gates
+from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe, read_recipe
+from fer_edge_convert.trials import Trials
+from fer_edge_train.datasets import FER2013_LABELS
 
 pytestmark = pytest.mark.host
 
 ENGINES = ("litert", "onnx", "openvino")
 VARIANTS = [(engine, precision) for engine in ENGINES for precision in ("int8", "float32")]
-TEST_IMAGES = calibration_images(60, seed=12)
+TEST_IMAGES = calibration_images(1000, seed=12)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def test_labels(network) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def data(folder, test_labels) -> Path:
-    """140 Training rows, the last seven of them from the 60 PublicTest rows."""
+    """140 Training rows, the last seven of them from the 1,000 PublicTest rows."""
     training = np.concatenate([calibration_images(133, seed=11), TEST_IMAGES[:7]])
     rows = [csv_row(i % 7, image, "Training") for i, image in enumerate(training)]
     rows += [csv_row(int(k), image, "PublicTest") for k, image in zip(test_labels, TEST_IMAGES, strict=True)]
@@ -67,10 +72,9 @@ def options(data: Path, **changes) -> ConvertOptions:
     values = {
         "engines": ENGINES,
         "precisions": ("int8", "float32"),
-        "data": data,
-        "images_per_class": 10,
-        "seed": 3,
-        "max_drop_points": 20.0,
+        "calibrate": str(data),
+        "recipe": QuantizationRecipe(images_per_class=10, seed=3),
+        "gates": Gates(max_drop_points=20.0),
         "crop_margin": 0.25,
         "name": "small",
         "version": "7",
@@ -151,10 +155,13 @@ def test_what_the_manifest_states(bundle, model_folder, data):
     )
     assert str(data.parent) not in manifest.to_json()
 
-    sets = read_fer2013(data, ("Training", "PublicTest"))
-    calibration = draw_calibration(sets["Training"], sets["PublicTest"], per_class=10, seed=3)
-    file_digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    assert manifest.calibration == calibration.to_json(file_digest)
+    read = read_conversion_data(str(data), None, (48, 48, 1))
+    assert read.n_shared == 7
+    calibration = draw_calibration(read.pool, per_class=10, seed=3)
+    assert manifest.calibration == calibration.to_json(read)
+    assert manifest.calibration["data_file_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
+    assert manifest.provenance["data"]["held_out"]["images"] == 1000
+    assert read_recipe(bundle.path) == QuantizationRecipe(images_per_class=10, seed=3)
 
 
 @pytest.mark.slow
@@ -165,10 +172,10 @@ def test_measured_figures_are_those_of_an_independent_run(bundle, test_labels, e
     measured = variants_of(bundle)[engine, precision].measured["PublicTest"]
     confusion = np.zeros((7, 7), int)
     np.add.at(confusion, (test_labels, predicted), 1)
-    assert measured["n"] == 60
+    assert measured["n"] == 1000
     assert measured["confusion"] == confusion.tolist()
     assert measured["top1"] == round((predicted == test_labels).mean(), 6)
-    # The network itself is right on 48 of the 60 images.
+    # The network itself is right on 800 of the 1,000 images.
     assert measured["drop_points"] == pytest.approx(80.0 - 100 * (predicted == test_labels).mean(), abs=1e-4)
     if precision == "float32":
         assert measured["drop_points"] == 0.0
@@ -178,13 +185,13 @@ def test_measured_figures_are_those_of_an_independent_run(bundle, test_labels, e
         abs((predicted[bins == b] == test_labels[bins == b]).sum() - probs.max(axis=1)[bins == b].sum())
         for b in range(15)
     ]
-    assert measured["expected_calibration_error"] == pytest.approx(sum(gaps) / 60, abs=2e-6)
+    assert measured["expected_calibration_error"] == pytest.approx(sum(gaps) / 1000, abs=2e-6)
 
 
 @pytest.mark.slow
 def test_the_network_itself_is_measured_too(bundle):
-    measured = bundle.manifest.provenance["keras_model_measured"]["PublicTest"]
-    assert (measured["top1"], measured["n"]) == (0.8, 60)
+    measured = bundle.manifest.provenance["float_model_measured"]["PublicTest"]
+    assert (measured["top1"], measured["n"]) == (0.8, 1000)
 
 
 @pytest.mark.slow
@@ -198,8 +205,9 @@ def test_standard_output_holds_the_results_alone(by_command, bundle):
         words = line.split()
         assert words[:4] == [engine, precision, str(sum(entry.bytes for entry in variant.files())), "bytes"]
         assert f"PublicTest {100 * measured['top1']:.2f} % (" in line
-        assert line.endswith(f"n = 60), drop {measured['drop_points']:+.2f} points")
-    assert "classifier: converting to int8, float32 for litert, onnx, openvino" in stderr.split("\n")
+        assert line.endswith(f"n = 1000), drop {measured['drop_points']:+.2f} points")
+    for engine, precision in VARIANTS:
+        assert f"classifier: converting to {precision} for {engine}" in stderr.split("\n")
     assert "Traceback" not in stderr
 
 
@@ -207,9 +215,9 @@ def test_standard_output_holds_the_results_alone(by_command, bundle):
 def test_a_second_conversion_gives_the_same_bytes(bundle, folder, model_folder, data):
     again = convert(model_folder, None, folder / "again", options(data), force=False)
     first = {entry.file: entry.sha256 for v in variants_of(bundle).values() for entry in v.files()}
-    second = {entry.file: entry.sha256 for v in again.stages["classifier"].variants for entry in v.files()}
+    second = {entry.file: entry.sha256 for v in again.manifest.stages["classifier"].variants for entry in v.files()}
     assert second == first
-    assert again.stages == bundle.manifest.stages
+    assert again.manifest.stages == bundle.manifest.stages
 
 
 # What is refused, and what is then left.
@@ -248,12 +256,14 @@ def test_a_place_that_is_not_there_is_found_before_the_work(nothing_converted, t
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_gate_that_nothing_passes_leaves_nothing(tmp_path, model_folder, data, precision):
     out = tmp_path / "b"
-    wanted = options(data, engines=("onnx",), precisions=(precision,), max_drop_points=-100.0)
+    wanted = options(data, engines=("onnx",), precisions=(precision,), gates=Gates(max_drop_points=-100.0))
     with pytest.raises(GateError) as caught:
         convert(model_folder, None, out, wanted, force=False)
     assert caught.value.exit_code == 5
     assert str(caught.value).startswith(f"classifier onnx {precision} loses ")
-    assert "on PublicTest, at most -100 are let through; nothing was written; try more " in str(caught.value)
+    assert "on 1000 faces, at most -100 are let through; nothing was written; run it with --search" in str(caught.value)
+    blamed = "layers that cost onnx int8 most: 0" if precision == "int8" else "no file is int8, so no layer is to blame"
+    assert blamed in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -292,8 +302,123 @@ def test_a_model_of_other_classes_is_not_measured_on_these(tmp_path, network, da
 
 def test_too_few_calibration_images_are_found_before_the_work(monkeypatch, tmp_path, model_folder, data):
     monkeypatch.setattr("fer_edge_convert.convert.make_variants", lambda *_, **__: pytest.fail("work was begun"))
+    wanted = options(data, recipe=QuantizationRecipe(images_per_class=20))
     with pytest.raises(InputError, match="expected at least 20 training images of angry, found 19; ask for fewer"):
-        convert(model_folder, None, tmp_path / "b", options(data, images_per_class=20), force=False)
+        convert(model_folder, None, tmp_path / "b", wanted, force=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param(
+            {"precisions": ("int16",), "engines": ("onnx",)},
+            "--int16 is made for litert alone; name one of them with --to",
+            id="a precision that no engine has",
+        ),
+        pytest.param(
+            {"precisions": ("int16", "dynamic-int8"), "engines": ("litert", "onnx")},
+            "onnx has none of the precisions asked for; it has int8, float16, float32",
+            id="an engine without precision",
+        ),
+        pytest.param(
+            {"engines": ("tpu",)},
+            "nothing converts for the engine 'tpu'; expected one of litert, onnx, openvino",
+            id="engine",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_the_work(nothing_converted, tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message):
+        convert(Path("no model"), None, tmp_path / "b", options(Path("no data"), **changes), force=False)
+
+
+def test_too_few_held_out_faces_judge_nothing(tmp_path, model_folder, data):
+    few = tmp_path / "few.csv"
+    lines = data.read_text(encoding="utf-8").splitlines()
+    few.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+    with pytest.raises(
+        UsageError, match="PublicTest: expected at least 1000 held-out faces, found 999: too few to tell"
+    ):
+        convert(model_folder, None, tmp_path / "b", options(few), force=False)
+
+
+def test_bytes_and_latency_are_gates_too(tmp_path, model_folder, data):
+    wanted = options(data, engines=("onnx",), precisions=("float32",))
+    for gates, clause in (
+        (Gates(max_bytes=1000), r"has \d+ bytes, at most 1000 are let through"),
+        (Gates(max_latency_ms=1e-6), r"takes \d\.\d+ ms a face here, at most 1e-06 are let through"),
+    ):
+        with pytest.raises(GateError, match=f"^classifier onnx float32 {clause}; nothing was written"):
+            convert(model_folder, None, tmp_path / "b", replace(wanted, gates=gates), force=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_is_followed_and_kept(tmp_path, model_folder, data):
+    layers = ("04 conv 7x16x3x3",)
+    recipe = QuantizationRecipe(
+        images_per_class=10,
+        seed=3,
+        variants={("onnx", "int8"): VariantRecipe(method="percentile", float_layers=layers)},
+    )
+    made = convert(
+        model_folder,
+        None,
+        tmp_path / "b",
+        options(data, engines=("onnx",), precisions=("int8",), recipe=recipe),
+        force=False,
+    )
+    (variant,) = made.manifest.stages["classifier"].variants
+    assert variant.recipe == "static_wi8_ai8_mixed"
+    assert read_recipe(tmp_path / "b") == recipe
+    again = convert(
+        model_folder,
+        None,
+        tmp_path / "c",
+        options(data, engines=("onnx",), precisions=("int8",), recipe=read_recipe(tmp_path / "b")),
+        force=False,
+    )
+    assert again.manifest.stages == made.manifest.stages
+
+
+def test_a_recipe_of_another_network_is_refused(tmp_path, model_folder, data):
+    recipe = QuantizationRecipe(
+        images_per_class=10, variants={("onnx", "int8"): VariantRecipe(float_layers=("09 conv 1x1x1x1",))}
+    )
+    with pytest.raises(InputError, match=r"onnx int8: expected layers of the network .* found '09 conv 1x1x1x1'"):
+        convert(model_folder, None, tmp_path / "b", options(data, engines=("onnx",), recipe=recipe), force=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_is_used_and_goes_on_where_it_was_interrupted(monkeypatch, tmp_path, model_folder, data, capfd):
+    wanted = options(data, engines=("litert",), precisions=("int8",), search=True)
+    ran = []
+    original = Trials._try
+
+    def interrupted(self, engine, precision, recipe):
+        if len(ran) == 4:
+            raise KeyboardInterrupt
+        ran.append(recipe)
+        return original(self, engine, precision, recipe)
+
+    monkeypatch.setattr(Trials, "_try", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert(model_folder, None, tmp_path / "b", wanted, force=False)
+    (memory,) = tmp_path.iterdir()
+    assert memory.name.startswith(".b.search-")
+
+    later = []
+    monkeypatch.setattr(Trials, "_try", lambda self, *words: later.append(words[2]) or original(self, *words))
+    made = convert(model_folder, None, tmp_path / "b", wanted, force=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    (outcome,) = made.searches
+    tried = [point.recipe for point in outcome.points]
+    assert set(ran).isdisjoint(later)
+    assert {recipe.method for recipe in tried} == {"min-max", "percentile", "mse", "entropy"}
+    assert len(outcome.sensitivities) == 5
+    assert read_recipe(tmp_path / "b").variant("litert", "int8") == outcome.chosen.recipe
+    best = min(outcome.points[:4], key=lambda point: point.trial.divergence)
+    assert outcome.chosen.recipe.method == best.recipe.method
+    assert "tried litert int8, entropy: divergence" in capfd.readouterr().err
 
 
 # The command.
@@ -302,13 +427,40 @@ def test_too_few_calibration_images_are_found_before_the_work(monkeypatch, tmp_p
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--to", "onnx", "--seed", "-1"], "--seed: expected 0 or more, found -1"),
+        (["--to", "onnx", "--max-bytes", "0"], "--max-bytes: expected 1 or more, found 0"),
+        (["--to", "onnx", "--max-latency-ms", "nan"], "--max-latency-ms: expected a positive number, found nan"),
+        (
+            ["--to", "onnx", "--method", "max"],
+            "--method: expected one of min-max, percentile, mse, entropy, found 'max'",
+        ),
+        (
+            ["--to", "onnx", "--method", "mse", "--search"],
+            "--method and --search contradict each other: the search tries every method; give one of them",
+        ),
+        (
+            ["--to", "onnx", "--recipe", "r.json", "--images-per-class", "5"],
+            "--images-per-class and --recipe contradict each other: the recipe says it; give one of them",
+        ),
         (["--to", "onnx", "--images-per-class", "0"], "--images-per-class: expected 1 or more, found 0"),
         (["--to", "onnx", "--max-drop", "nan"], "--max-drop: expected a number of points, found nan"),
         (["--to", "onnx", "--crop-margin", "9.5"], "--crop-margin: expected -0.9 to 9, found 9.5"),
         (["--to", "onnx", "--crop-margin", "nan"], "--crop-margin: expected -0.9 to 9, found nan"),
         (["--to", "onyx"], "no engine is named 'onyx'; did you mean onnx?"),
     ],
-    ids=["images", "drop", "margin", "margin nan", "engine"],
+    ids=[
+        "seed",
+        "bytes",
+        "latency",
+        "method",
+        "method and search",
+        "recipe",
+        "images",
+        "drop",
+        "margin",
+        "nan",
+        "engine",
+    ],
 )
 def test_options_are_checked_before_anything_is_imported(monkeypatch, capsys, words, message):
     monkeypatch.setattr("fer_edge_convert.quiet.require_converters", lambda: pytest.fail("imported"))
@@ -359,7 +511,7 @@ def test_a_bundle_with_the_detector(tmp_path, model_folder, data):
     detector = Path(__file__).resolve().parents[2] / "models" / "mtcnn"
     if not (detector / "record.json").is_file():
         pytest.skip("models/mtcnn is not there")
-    made = convert(model_folder, detector, tmp_path / "b", options(data, engines=("onnx",)), force=False)
+    made = convert(model_folder, detector, tmp_path / "b", options(data, engines=("onnx",)), force=False).manifest
     assert list(made.stages) == ["pnet", "rnet", "onet", "classifier"]
     assert made.licence == "Apache-2.0 AND MIT"
     (line,) = made.attribution

@@ -5,6 +5,7 @@ import pytest
 from convert.support import calibration_images, coded, run_onnx
 
 from fer_edge.engines import TensorSpec
+from fer_edge_convert.onnx import onnx_layers, onnx_observer, to_onnx_float16, to_onnx_int8
 
 pytestmark = pytest.mark.host
 
@@ -123,3 +124,47 @@ def test_additions_are_exact_in_float32(shipped):
         ratio = np.float32(first) / np.float32(constants[reader[addition.output[0]].input[1]].item())
         assert first == second
         assert np.frexp(ratio)[0] == 0.5
+
+
+def test_float16_stores_half_and_answers_as_the_network(onnx_float32, model):
+    made = to_onnx_float16(onnx_float32)
+    assert len(made) < 0.65 * len(onnx_float32)
+    (answers,) = run_onnx(made, pixels=coded(IMAGES))
+    expected = model.predict(coded(IMAGES), verbose=0)
+    assert answers.dtype == np.float32
+    assert 0 < np.abs(answers - expected).max() < 0.01 * np.ptp(expected)
+
+
+def test_layers_are_named_alike_in_every_run(onnx_float32):
+    assert sorted(layer.label[3:] for layer in onnx_layers(onnx_float32)) == sorted(
+        ["conv 8x1x3x3", "depthwise 8x1x3x3", "conv 16x8x1x1", "conv 16x8x1x1", "conv 7x16x3x3"]
+    )
+    assert [layer.index for layer in onnx_layers(onnx_float32)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("position", "edges"), [(0, ("float32", "uint8")), (2, ("uint8", "uint8")), (4, ("uint8", "uint8"))]
+)
+def test_a_layer_in_float_keeps_its_weights(calibrated, position, edges):
+    from onnx import load_model_from_string, numpy_helper
+
+    layer = onnx_layers(calibrated.model.onnx)[position]
+    made = to_onnx_int8(calibrated.model.onnx, calibrated.onnx_ranges("min-max"), float_layers=[layer])
+    assert (made.input.dtype, made.outputs[0].dtype) == edges
+    arrays = [numpy_helper.to_array(item) for item in load_model_from_string(made.model).graph.initializer]
+    kernels = [array for array in arrays if array.ndim == 4]
+    assert [array.shape for array in kernels if array.dtype == np.float32] == [layer.weights_shape]
+    assert len(kernels) == 5
+    pixels = IMAGES if made.input.dtype == "uint8" else coded(IMAGES)
+    (stored,) = run_onnx(made.model, pixels=pixels)
+    (expected,) = run_onnx(calibrated.model.onnx, pixels=coded(IMAGES))
+    assert np.abs(made.outputs[0].dequantize(stored) - expected).mean() < 0.02 * np.ptp(expected)
+
+
+def test_observed_tensors_are_those_of_the_network(calibrated, model):
+    found = onnx_observer(calibrated.model.onnx)(calibrated.calibration[:3])
+    assert next(iter(found)) == "pixels"
+    np.testing.assert_array_equal(found["pixels"], calibrated.calibration[:3])
+    np.testing.assert_allclose(found["logits"], model.predict(calibrated.calibration[:3], verbose=0), atol=1e-4)
+    hidden = found[onnx_layers(calibrated.model.onnx)[0].output]
+    assert hidden.shape == (3, 8, 23, 23)

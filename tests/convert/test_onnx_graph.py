@@ -11,7 +11,11 @@ pytestmark = pytest.mark.host
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-from fer_edge_convert.onnx_graph import take_out_edge_quantizers, without_names  # noqa: E402
+from fer_edge_convert.onnx_graph import (  # noqa: E402
+    align_addition_scales,
+    take_out_edge_quantizers,
+    without_names,
+)
 
 helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
 
@@ -172,13 +176,27 @@ def float_model(*, quantize_input: bool, reads: int = 1) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize(
-    ("made", "message"),
+    ("made", "dtypes"),
     [
-        pytest.param(float_model(quantize_input=False), "the input x is not quantized", id="float input"),
-        pytest.param(float_model(quantize_input=True), "the output out0 is not quantized", id="float output"),
-        pytest.param(float_model(quantize_input=True, reads=2), "the input x is not quantized", id="read twice"),
+        pytest.param(float_model(quantize_input=False), ("float32", "uint8"), id="float input"),
+        pytest.param(float_model(quantize_input=True), ("uint8", "float32"), id="float output"),
+        pytest.param(float_model(quantize_input=True, reads=2), ("float32", "float32"), id="read twice"),
     ],
 )
-def test_a_float_edge_is_refused(made, message):
-    with pytest.raises(ValueError, match=message):
-        take_out_edge_quantizers(made)
+def test_a_float_edge_stays_float(made, dtypes):
+    found = take_out_edge_quantizers(made)
+    assert (found.input.dtype, found.outputs[0].dtype) == dtypes
+    edges = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.UINT8: "uint8"}
+    assert tuple(edges[item.type.tensor_type.elem_type] for item in (*made.graph.input, *made.graph.output)) == dtypes
+    assert [spec.scale is None for spec in (found.input, found.outputs[0])] == [name == "float32" for name in dtypes]
+
+
+@pytest.mark.parametrize("other", ["float", "constant"])
+def test_additions_of_float_or_constant_tensors_are_left_alone(other):
+    made = quantized_model(transpose_first=False, outputs=1)
+    nodes = [helper.make_node("Abs", ["x"], ["z"])] if other == "float" else []
+    nodes.append(helper.make_node("Add", ["x_float", "z" if other == "float" else "w"], ["sum"]))
+    made.graph.node.extend(nodes)
+    before = made.SerializeToString()
+    align_addition_scales(made)
+    assert made.SerializeToString() == before

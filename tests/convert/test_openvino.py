@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from convert.support import calibration_images, coded, run_openvino
 
+from fer_edge_convert.onnx import onnx_layers
+from fer_edge_convert.openvino import to_openvino_float16, to_openvino_int8
+
 pytestmark = pytest.mark.host
 
 IMAGES = calibration_images(40, seed=1)
@@ -60,9 +63,54 @@ def test_int8_answers_almost_as_float(openvino_files, model):
     assert (answers.argmax(1) == expected.argmax(1)).mean() >= 0.9
 
 
-def test_the_calibration_goes_unreported(model, onnx_float32, calibration, capfd):
-    """NNCF's progress bar and notes stay off standard output, which belongs to results."""
-    from fer_edge_convert.openvino import to_openvino_int8
+def test_float16_stores_half_and_answers_as_the_network(openvino_files, calibrated, model):
+    made = to_openvino_float16(calibrated.model.onnx)
+    assert len(made[1]) < 0.6 * len(openvino_files.float32[1])
+    (answers,) = run_openvino(*made, coded(IMAGES))
+    expected = model.predict(coded(IMAGES), verbose=0)
+    assert answers.dtype == np.float32
+    assert 0 < np.abs(answers - expected).max() < 0.01 * np.ptp(expected)
 
-    to_openvino_int8(onnx_float32, calibration[:4])
+
+def activation_ends(xml: bytes, weights: bytes) -> list[tuple[float, float]]:
+    """The ends of the activations' ranges, as the file holds them."""
+    import openvino
+
+    graph = openvino.Core().read_model(model=xml, weights=weights)
+    nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() == "FakeQuantize"]
+    return [tuple(node.input(i).get_source_output().get_node().get_data().item() for i in (1, 2)) for node in nodes]
+
+
+def test_ranges_are_those_given(calibrated):
+    """A signed tensor's range is symmetric about zero, with one step more below it."""
+    ranges = dict.fromkeys(calibrated.onnx_ranges("min-max"), (-0.5, 0.75))
+    ends = activation_ends(*to_openvino_int8(calibrated.model.onnx, calibrated.calibration[:20], ranges))
+    assert len(ends) >= 5
+    signed, unsigned = pytest.approx((-0.75 * 128 / 127, 0.75), rel=1e-6), pytest.approx((0.0, 0.75), rel=1e-6)
+    assert ends[0] == signed
+    assert all(pair in (signed, unsigned) for pair in ends)
+    assert unsigned in ends
+
+
+def test_a_layer_in_float_keeps_its_weights(calibrated):
+    layers = onnx_layers(calibrated.model.onnx)
+    xml, _ = to_openvino_int8(
+        calibrated.model.onnx,
+        calibrated.calibration[:20],
+        calibrated.onnx_ranges("min-max"),
+        float_layers=[layer for layer in layers if layer.weights_shape == (7, 16, 3, 3)],
+    )
+    constants = {
+        (data.get("shape"), data.get("element_type"))
+        for data in ElementTree.fromstring(xml).iter("data")
+        if data.get("shape")
+    }
+    assert ("7, 16, 3, 3", "f32") in constants
+    assert ("7, 16, 3, 3", "i8") not in constants
+    assert ("8, 1, 3, 3", "i8") in constants
+
+
+def test_the_calibration_goes_unreported(calibrated, capfd):
+    """NNCF's progress bar and notes stay off standard output, which belongs to results."""
+    to_openvino_int8(calibrated.model.onnx, calibrated.calibration[:4], calibrated.onnx_ranges("min-max"))
     assert capfd.readouterr().out == ""

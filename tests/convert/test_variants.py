@@ -8,8 +8,10 @@ from convert.support import calibration_images, coded
 
 from fer_edge.engines import EngineOptions, TensorSpec, load_engine
 from fer_edge.errors import UsageError
-from fer_edge_convert import variants
-from fer_edge_convert.variants import make_variants
+from fer_edge_convert.float_model import KerasFloatModel
+from fer_edge_convert.quantizers import CalibratedModel
+from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe
+from fer_edge_convert.variants import make_variants, wanted_variants
 
 pytestmark = pytest.mark.host
 
@@ -17,14 +19,13 @@ SUFFIXES = {"litert": ["tflite"], "onnx": ["onnx"], "openvino": ["xml", "bin"]}
 
 
 @pytest.fixture(scope="module")
-def made(model, calibration):
+def made(calibrated):
     return make_variants(
         "classifier",
-        model,
+        calibrated,
         output_lengths=(7,),
-        engines=("onnx", "litert", "openvino"),
-        precisions=("int8", "float32"),
-        calibration=calibration,
+        variants=wanted_variants(("onnx", "litert", "openvino"), ("int8", "float32")),
+        recipe=QuantizationRecipe(default=VariantRecipe(method="min-max")),
     )
 
 
@@ -100,7 +101,11 @@ def two_outputs(converters):
 @pytest.mark.parametrize("engine", ["litert", "onnx", "openvino"])
 def test_outputs_are_put_in_order_by_their_last_length(two_outputs, engine):
     (item,) = make_variants(
-        "pnet", two_outputs, output_lengths=(1, 4), engines=[engine], precisions=["float32"], calibration=None
+        "pnet",
+        CalibratedModel(KerasFloatModel(two_outputs), None, (0.0, 255.0)),
+        output_lengths=(1, 4),
+        variants=[(engine, "float32")],
+        recipe=QuantizationRecipe(),
     )
     assert item.variant.inputs[0].shape == (None, None, None, 3)
     assert [spec.shape for spec in item.variant.outputs] == [(None, None, None, 1), (None, None, None, 4)]
@@ -115,22 +120,20 @@ def test_outputs_are_put_in_order_by_their_last_length(two_outputs, engine):
         np.testing.assert_allclose(answers[spec.name], expected[name], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("engines", "precisions", "message"),
-    [
-        pytest.param(["onnx"], ["float32", "int8"], "int8 needs calibration images; give --calibrate", id="int8"),
-        pytest.param(
-            ["onnx", "tpu"],
-            ["float32"],
-            "nothing converts for the engine 'tpu'; expected one of litert, onnx, openvino",
-            id="engine",
-        ),
-    ],
-)
-def test_what_cannot_be_made_is_refused_before_any_work(monkeypatch, engines, precisions, message):
-    monkeypatch.setattr(variants, "to_onnx_float32", lambda _: pytest.fail("work was begun"))
-    with pytest.raises(UsageError, match=message):
-        make_variants("x", None, output_lengths=(7,), engines=engines, precisions=precisions, calibration=None)
+def test_each_engine_gets_what_it_has_in_the_order_asked_for():
+    assert wanted_variants(("onnx", "litert"), ("int8", "int16", "float32")) == [
+        ("onnx", "int8"),
+        ("onnx", "float32"),
+        ("litert", "int8"),
+        ("litert", "int16"),
+        ("litert", "float32"),
+    ]
+
+
+def test_int8_without_calibration_images_is_refused(model):
+    network = CalibratedModel(KerasFloatModel(model), None, (-1.0, 1.0))
+    with pytest.raises(UsageError, match="int8 needs calibration images; give --calibrate"):
+        make_variants("x", network, output_lengths=(7,), variants=[("onnx", "int8")], recipe=QuantizationRecipe())
 
 
 def test_specifications_hold_no_names_of_layers(made):

@@ -8,14 +8,27 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_edge.command import Command
 from fer_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from fer_edge_convert.recipe import QuantizationRecipe
 
 __all__ = ["COMMAND"]
 
 # What a manifest may state.
 _MIN_CROP_MARGIN, _MAX_CROP_MARGIN = -0.9, 9.0
+_PRECISIONS = {
+    "int8": "weights, activations, input and output in int8, calibrated",
+    "int16": "weights in int8, activations in int16, calibrated (litert)",
+    "dynamic-int8": "weights in int8, activations quantized on the fly (litert)",
+    "float16": "weights in float16",
+    "float32": "as trained (what is made when no other is asked for)",
+}
+# What a recipe states.
+_OF_RECIPE = ("images-per-class", "seed", "method", "search")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -24,20 +37,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--detector", type=Path, metavar="FOLDER", help="folder made by fer-edge import-mtcnn; without it, no detector"
     )
     parser.add_argument("--to", nargs="+", required=True, metavar="ENGINE", help="litert (or tflite), onnx, openvino")
-    parser.add_argument("--int8", action="store_true", help="full int8, calibrated")
-    parser.add_argument("--float32", action="store_true", help="float32 (what is made without --int8)")
-    parser.add_argument(
-        "--calibrate",
-        type=Path,
-        required=True,
-        metavar="CSV",
-        help="fer2013.csv[.gz]: Training rows calibrate, PublicTest rows measure",
-    )
-    parser.add_argument("--images-per-class", type=int, default=100, metavar="N", help="of the calibration set (100)")
-    parser.add_argument("--seed", type=int, default=2013, help="of the calibration set (2013)")
-    parser.add_argument(
-        "--max-drop", type=float, default=1.0, metavar="POINTS", help="largest loss of top-1 let through (1.0)"
-    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="bundle folder to make")
+    parser.add_argument("--force", action="store_true", help="replace the bundle where it exists")
+    parser.add_argument("--name", help="of the bundle (the output's name)")
+    parser.add_argument("--version", default="1", help="of the bundle (1)")
     parser.add_argument(
         "--crop-margin",
         type=float,
@@ -45,40 +48,71 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="the classifier sees a square (1 + X) times the longer side of the box (0)",
     )
-    parser.add_argument("--name", help="of the bundle (the output's name)")
-    parser.add_argument("--version", default="1", help="of the bundle (1)")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="bundle folder to make")
-    parser.add_argument("--force", action="store_true", help="replace the bundle where it exists")
     parser.add_argument("--json", action="store_true", help="print the measured figures as JSON")
+
+    precisions = parser.add_argument_group("precisions of the classifier, in this order of preference")
+    for name, summary in _PRECISIONS.items():
+        precisions.add_argument(f"--{name}", action="store_true", help=summary)
+
+    quantizing = parser.add_argument_group("quantizing")
+    quantizing.add_argument(
+        "--calibrate",
+        required=True,
+        metavar="[NAME:]PATH",
+        help="data set whose training part calibrates and whose test part measures, e.g. fer2013.csv.gz",
+    )
+    quantizing.add_argument(
+        "--measure", metavar="[NAME:]PATH", help="measure on the test part of this data set instead"
+    )
+    quantizing.add_argument("--images-per-class", type=int, metavar="N", help="of the calibration set (100)")
+    quantizing.add_argument("--seed", type=int, metavar="N", help="of the calibration set (2013)")
+    quantizing.add_argument(
+        "--method", metavar="NAME", help="that sets the ranges of activations: min-max, percentile, mse, entropy (mse)"
+    )
+    quantizing.add_argument(
+        "--search",
+        action="store_true",
+        help="find the method, and the layers that stay in float32, for int8; an interrupted search goes on",
+    )
+    quantizing.add_argument(
+        "--recipe", type=Path, metavar="PATH", help="quantize as this recipe or bundle says, instead of the four above"
+    )
+
+    gates = parser.add_argument_group("gates: a file that misses one ends the command with code 5, nothing written")
+    gates.add_argument(
+        "--max-drop", type=float, default=1.0, metavar="POINTS", help="largest loss of top-1 let through (1.0)"
+    )
+    gates.add_argument("--max-bytes", type=int, metavar="N", help="largest size of a variant's files (any)")
+    gates.add_argument(
+        "--max-latency-ms", type=float, metavar="MS", help="longest time of one face here, median, one thread (any)"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from fer_edge.engines import engine_name
     from fer_edge_convert.quiet import require_converters
 
-    if arguments.images_per_class < 1:
-        raise UsageError(f"--images-per-class: expected 1 or more, found {arguments.images_per_class}")
-    if not math.isfinite(arguments.max_drop):
-        raise UsageError(f"--max-drop: expected a number of points, found {arguments.max_drop}")
-    if not _MIN_CROP_MARGIN <= arguments.crop_margin <= _MAX_CROP_MARGIN:
-        raise UsageError(
-            f"--crop-margin: expected {_MIN_CROP_MARGIN:g} to {_MAX_CROP_MARGIN:g}, found {arguments.crop_margin}"
-        )
-    precisions = ["int8"] if arguments.int8 else []
-    if arguments.float32 or not precisions:
-        precisions.append("float32")
+    _check_numbers(arguments)
+    recipe = _recipe(arguments)
+    precisions = [name for name in _PRECISIONS if getattr(arguments, name.replace("-", "_"))] or ["float32"]
     engines = list(dict.fromkeys(engine_name(name) for name in arguments.to))
     require_converters()
     from fer_edge_convert.convert import ConvertOptions, convert
+    from fer_edge_convert.gates import Gates
     from fer_edge_train.typed_command import typed_command
 
     options = ConvertOptions(
         engines=engines,
         precisions=precisions,
-        data=arguments.calibrate,
-        images_per_class=arguments.images_per_class,
-        seed=arguments.seed,
-        max_drop_points=arguments.max_drop,
+        calibrate=arguments.calibrate,
+        measure=arguments.measure,
+        recipe=recipe,
+        search=arguments.search,
+        gates=Gates(
+            max_drop_points=arguments.max_drop,
+            max_bytes=arguments.max_bytes,
+            max_latency_ms=arguments.max_latency_ms,
+        ),
         crop_margin=arguments.crop_margin,
         name=arguments.name or arguments.output.resolve().name,
         version=arguments.version,
@@ -86,32 +120,69 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     # Converters print their progress on standard output, which is for results.
     with contextlib.redirect_stdout(sys.stderr):
-        manifest = convert(arguments.model, arguments.detector, arguments.output, options, force=arguments.force)
+        made = convert(arguments.model, arguments.detector, arguments.output, options, force=arguments.force)
 
-    variants = manifest.stages["classifier"].variants
     if arguments.json:
         rows = [
             {
-                "engine": variant.engine,
-                "precision": variant.precision,
-                "bytes": sum(entry.bytes for entry in variant.files()),
-                "measured": variant.measured,
+                "engine": figures.engine,
+                "precision": figures.precision,
+                "bytes": figures.n_bytes,
+                "latency_ms": round(latency_ms, 4),
+                "measured": {made.data.held_out.name: figures.to_json()},
             }
-            for variant in variants
+            for figures, latency_ms in zip(made.figures, made.latencies_ms, strict=True)
         ]
         sys.stdout.write(json.dumps(rows) + "\n")
     else:
         sys.stdout.write(f"{arguments.output}\n")
-        for variant in variants:
-            figures = variant.measured["PublicTest"]
-            low, high = figures["interval95"]
+        for figures, latency_ms in zip(made.figures, made.latencies_ms, strict=True):
             sys.stdout.write(
-                f"  {variant.engine:<9} {variant.precision:<8} "
-                f"{sum(entry.bytes for entry in variant.files()):>8} bytes  PublicTest {100 * figures['top1']:.2f} % "
-                f"({100 * low:.2f} to {100 * high:.2f}, n = {figures['n']}), "
-                f"drop {figures['drop_points']:+.2f} points\n"
+                f"  {figures.engine:<9} {figures.precision:<12} {figures.n_bytes:>9} bytes  {latency_ms:>7.3f} ms  "
+                f"{made.data.held_out.name} {figures.evaluation.accuracy}, drop {figures.drop_points:+.2f} points\n"
             )
     return 0
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    if arguments.images_per_class is not None and arguments.images_per_class < 1:
+        raise UsageError(f"--images-per-class: expected 1 or more, found {arguments.images_per_class}")
+    if arguments.seed is not None and arguments.seed < 0:
+        raise UsageError(f"--seed: expected 0 or more, found {arguments.seed}")
+    if not math.isfinite(arguments.max_drop):
+        raise UsageError(f"--max-drop: expected a number of points, found {arguments.max_drop}")
+    if arguments.max_bytes is not None and arguments.max_bytes < 1:
+        raise UsageError(f"--max-bytes: expected 1 or more, found {arguments.max_bytes}")
+    if arguments.max_latency_ms is not None and not arguments.max_latency_ms > 0:
+        raise UsageError(f"--max-latency-ms: expected a positive number, found {arguments.max_latency_ms}")
+    if not _MIN_CROP_MARGIN <= arguments.crop_margin <= _MAX_CROP_MARGIN:
+        raise UsageError(
+            f"--crop-margin: expected {_MIN_CROP_MARGIN:g} to {_MAX_CROP_MARGIN:g}, found {arguments.crop_margin}"
+        )
+
+
+def _recipe(arguments: argparse.Namespace) -> QuantizationRecipe:
+    """Return the recipe that was given, or the default one with what was asked for."""
+    from fer_edge_convert.ranges import METHODS
+    from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe, read_recipe
+
+    if arguments.recipe is not None:
+        given = [name for name in _OF_RECIPE if getattr(arguments, name.replace("-", "_")) not in (None, False)]
+        if given:
+            raise UsageError(f"--{given[0]} and --recipe contradict each other: the recipe says it; give one of them")
+        return read_recipe(arguments.recipe)
+    asked = {
+        name: value
+        for name, value in (("images_per_class", arguments.images_per_class), ("seed", arguments.seed))
+        if value is not None
+    }
+    if arguments.method is None:
+        return QuantizationRecipe(**asked)
+    if arguments.method not in METHODS:
+        raise UsageError(f"--method: expected one of {', '.join(METHODS)}, found {arguments.method!r}")
+    if arguments.search:
+        raise UsageError("--method and --search contradict each other: the search tries every method; give one of them")
+    return QuantizationRecipe(**asked, default=VariantRecipe(method=arguments.method))
 
 
 COMMAND = Command(summary="turn a trained model into a bundle of quantized files", configure=_configure, run=_run)

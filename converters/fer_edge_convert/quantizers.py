@@ -1,0 +1,208 @@
+"""One network for one engine: in every precision that the engine has, from the same calibration images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.engines import TensorSpec
+from fer_edge.errors import UsageError
+from fer_edge_convert.float_model import FloatModel
+from fer_edge_convert.layers import Layer, pick_layers
+from fer_edge_convert.litert import (
+    LitertPrecision,
+    litert_layers,
+    litert_observer,
+    quantize_litert,
+    without_inner_names,
+)
+from fer_edge_convert.onnx import onnx_layers, onnx_observer, to_onnx_float16, to_onnx_int8
+from fer_edge_convert.onnx_graph import shortened_onnx
+from fer_edge_convert.openvino import to_openvino_float16, to_openvino_float32, to_openvino_int8
+from fer_edge_convert.ranges import Histogram, Method, Observer, Range, observe, ranges
+from fer_edge_convert.recipe import VariantRecipe
+
+__all__ = ["ENGINE_PRECISIONS", "RECIPE_NAMES", "CalibratedModel", "Converted", "Quantizer", "quantizer_for"]
+
+Floats = npt.NDArray[np.float32]
+
+# In the order in which a device is likely to want them.
+ENGINE_PRECISIONS: Mapping[str, tuple[str, ...]] = {
+    "litert": ("int8", "int16", "dynamic-int8", "float16", "float32"),
+    "onnx": ("int8", "float16", "float32"),
+    "openvino": ("int8", "float16", "float32"),
+}
+# After ai-edge-quantizer's names: how, bits and type of weights, bits and type of activations.
+RECIPE_NAMES: Mapping[str, str | None] = {
+    "int8": "static_wi8_ai8",
+    "int16": "static_wi8_ai16",
+    "dynamic-int8": "dynamic_wi8_afp32",
+    "float16": "weight_only_wf16_afp32",
+    "float32": None,
+}
+_OBSERVED_AT_ONCE = 50  # images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """Files' bytes, and the tensors where the file format does not carry their scales itself."""
+
+    contents: tuple[bytes, ...]
+    inputs: tuple[TensorSpec, ...] | None = None
+    outputs: tuple[TensorSpec, ...] | None = None
+
+
+class CalibratedModel:
+    """A float network and what its activations do on the calibration images, each file observed when first needed.
+
+    Args:
+        model: the network.
+        calibration: float32 (n, h, w, c), coded as the network takes them; None where nothing is calibrated.
+        input_range: of all values that a coded pixel can have, so that the input's steps never depend on the images.
+    """
+
+    def __init__(self, model: FloatModel, calibration: Floats | None, input_range: Range) -> None:
+        self.model = model
+        self._calibration = calibration
+        self._input_range = input_range
+
+    @property
+    def calibration(self) -> Floats:
+        """The calibration images.
+
+        Raises:
+            UsageError: there are none.
+        """
+        if self._calibration is None:
+            raise UsageError("int8 needs calibration images; give --calibrate with the training data")
+        return self._calibration
+
+    @cached_property
+    def _litert_histograms(self) -> dict[str, Histogram]:
+        return self._observed(litert_observer(self.model.litert))
+
+    @cached_property
+    def _onnx_histograms(self) -> dict[str, Histogram]:
+        return self._observed(onnx_observer(self.model.onnx))
+
+    def litert_ranges(self, method: Method) -> dict[str, Range]:
+        """Return the ranges of the .tflite's activations by name."""
+        return self._ranges(self._litert_histograms, method)
+
+    def onnx_ranges(self, method: Method) -> dict[str, Range]:
+        """Return the ranges of the .onnx's activations by name."""
+        return self._ranges(self._onnx_histograms, method)
+
+    def _observed(self, run: Observer) -> dict[str, Histogram]:
+        images = self.calibration
+
+        def batches() -> Iterable[Floats]:
+            return (images[start : start + _OBSERVED_AT_ONCE] for start in range(0, len(images), _OBSERVED_AT_ONCE))
+
+        return observe(run, batches)
+
+    def _ranges(self, histograms: dict[str, Histogram], method: Method) -> dict[str, Range]:
+        # The input is the first that either observer names.
+        return {**ranges(histograms, method), next(iter(histograms)): self._input_range}
+
+
+class Quantizer(Protocol):
+    """Makes one engine's files of one network."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that a recipe can keep in float32."""
+        ...
+
+    def convert(self, precision: str, recipe: VariantRecipe) -> Converted:
+        """Make the files in one of the engine's precisions.
+
+        Raises:
+            InputError: the recipe names a layer that the network lacks.
+        """
+        ...
+
+
+def quantizer_for(engine: str, model: CalibratedModel) -> Quantizer:
+    """Return the quantizer of an engine.
+
+    Raises:
+        UsageError: nothing converts for it.
+    """
+    if engine not in _QUANTIZERS:
+        raise UsageError(f"nothing converts for the engine {engine!r}; expected one of {', '.join(_QUANTIZERS)}")
+    return _QUANTIZERS[engine](model)
+
+
+class _LitertQuantizer:
+    def __init__(self, model: CalibratedModel) -> None:
+        self._model = model
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        return litert_layers(self._model.model.litert)
+
+    def convert(self, precision: str, recipe: VariantRecipe) -> Converted:
+        source = self._model.model.litert
+        if precision == "float32":
+            return Converted(contents=(without_inner_names(source),))
+        made = quantize_litert(
+            source,
+            cast(LitertPrecision, precision),
+            activation_ranges=self._model.litert_ranges(recipe.method) if precision in ("int8", "int16") else None,
+            float_layers=pick_layers(self.layers, recipe.float_layers, f"litert {precision}"),
+        )
+        return Converted(contents=(without_inner_names(made),))
+
+
+class _OnnxQuantizer:
+    def __init__(self, model: CalibratedModel) -> None:
+        self._model = model
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        return onnx_layers(self._model.model.onnx)
+
+    def convert(self, precision: str, recipe: VariantRecipe) -> Converted:
+        source = self._model.model.onnx
+        if precision == "float32":
+            return Converted(contents=(shortened_onnx(source),))
+        if precision == "float16":
+            return Converted(contents=(to_onnx_float16(source),))
+        made = to_onnx_int8(
+            source,
+            self._model.onnx_ranges(recipe.method),
+            float_layers=pick_layers(self.layers, recipe.float_layers, "onnx int8"),
+        )
+        return Converted(contents=(made.model,), inputs=(made.input,), outputs=made.outputs)
+
+
+class _OpenVinoQuantizer(_OnnxQuantizer):
+    """OpenVINO reads the same .onnx, so its layers are the same."""
+
+    def convert(self, precision: str, recipe: VariantRecipe) -> Converted:
+        source = self._model.model.onnx
+        if precision == "float32":
+            return Converted(contents=to_openvino_float32(source))
+        if precision == "float16":
+            return Converted(contents=to_openvino_float16(source))
+        return Converted(
+            contents=to_openvino_int8(
+                source,
+                self._model.calibration,
+                self._model.onnx_ranges(recipe.method),
+                float_layers=pick_layers(self.layers, recipe.float_layers, "openvino int8"),
+            )
+        )
+
+
+_QUANTIZERS: Mapping[str, type[_LitertQuantizer] | type[_OnnxQuantizer]] = {
+    "litert": _LitertQuantizer,
+    "onnx": _OnnxQuantizer,
+    "openvino": _OpenVinoQuantizer,
+}
