@@ -28,10 +28,11 @@ from fer_edge_convert.float_model import KerasFloatModel
 from fer_edge_convert.gates import Gates
 from fer_edge_convert.measuring import VariantFigures, measure_latencies, measure_variant
 from fer_edge_convert.mtcnn_source import NETWORKS
-from fer_edge_convert.quantizers import CalibratedModel
+from fer_edge_convert.quantizers import CalibratedModel, quantizer_for
 from fer_edge_convert.recipe import QuantizationRecipe
 from fer_edge_convert.search import SearchOutcome, search
 from fer_edge_convert.source_models import DetectorSource, read_detector
+from fer_edge_convert.tensor_errors import TensorError
 from fer_edge_convert.trials import Trials, layer_sensitivities
 from fer_edge_convert.variants import MadeVariant, make_variants, wanted_variants
 from fer_edge_train.evaluation import Evaluation, check_labels, evaluate
@@ -44,6 +45,7 @@ Floats = npt.NDArray[np.float32]
 _MTCNN_OUTPUT_LENGTHS = {"pnet": (1, 4), "rnet": (1, 4), "onet": (1, 4, 10)}
 _CALIBRATED = ("int8", "int16")  # precisions whose activations have fixed ranges
 _N_WORST_LAYERS = 3
+_COMPARED_IMAGES = 64  # tensor by tensor
 _PACKAGES = (
     "tensorflow", "keras", "litert-quantizer", "tf2onnx", "onnx", "onnxruntime", "openvino", "nncf", "ai-edge-litert",
     "numpy", "opencv-python-headless",
@@ -91,6 +93,8 @@ class Conversion:
         float_model: what the network itself does on the held-out faces.
         data: the faces.
         searches: what was tried, one for each engine that was searched for.
+        tensor_errors: of int8's activations, by engine.
+        max_drop_points: what was let through.
     """
 
     manifest: Manifest
@@ -99,6 +103,8 @@ class Conversion:
     float_model: Evaluation
     data: ConversionData
     searches: tuple[SearchOutcome, ...]
+    tensor_errors: dict[str, tuple[TensorError, ...]]
+    max_drop_points: float
 
 
 def convert(
@@ -147,6 +153,8 @@ def convert(
         float_model=job.float_model,
         data=data,
         searches=searches,
+        tensor_errors=job.tensor_errors(wanted, recipe),
+        max_drop_points=options.gates.max_drop_points,
     )
 
 
@@ -225,6 +233,19 @@ class _Job:
             _say(found.to_text())
             figures.append(found)
         return tuple(figures), tuple(measure_latencies(bundle, wanted, self.data.held_out.faces.images))
+
+    def tensor_errors(
+        self, wanted: Sequence[tuple[str, str]], recipe: QuantizationRecipe
+    ) -> dict[str, tuple[TensorError, ...]]:
+        """Compare int8's activations with the float files', on some of the calibration images."""
+        found = {
+            engine: quantizer_for(engine, self._model).int8_errors(
+                recipe.variant(engine, precision), self._model.calibration[:_COMPARED_IMAGES]
+            )
+            for engine, precision in wanted
+            if precision == "int8"
+        }
+        return {engine: errors for engine, errors in found.items() if errors}
 
     def worst_layers(self, figures: Sequence[VariantFigures], recipe: QuantizationRecipe) -> str:
         """Say which layers cost the worst of the quantized files most."""

@@ -16,7 +16,14 @@ from fer_edge_convert.layers import Layer
 from fer_edge_convert.quiet import quiet_tensorflow, require_converters
 from fer_edge_convert.ranges import Observer, Range
 
-__all__ = ["litert_layers", "litert_observer", "quantize_litert", "to_litert_float32", "without_inner_names"]
+__all__ = [
+    "litert_layers",
+    "litert_observer",
+    "quantize_litert",
+    "quantized_litert_observer",
+    "to_litert_float32",
+    "without_inner_names",
+]
 
 Floats = npt.NDArray[np.float32]
 LitertPrecision = Literal["float16", "dynamic-int8", "int16", "int8"]
@@ -130,6 +137,32 @@ def litert_observer(model_float32: bytes) -> Observer:
     return run
 
 
+def quantized_litert_observer(model: bytes) -> Observer:
+    """Return what `litert_observer` does, of an int8 or int16 file that has its names still: real values by name."""
+    interpreter = _interpreter(model)
+
+    def run(inputs: Floats) -> Mapping[str, Floats]:
+        (source,) = interpreter.get_input_details()
+        interpreter.resize_tensor_input(source["index"], inputs.shape)
+        interpreter.allocate_tensors()
+        scale, zero_point = source["quantization"]
+        if scale:
+            limits = np.iinfo(source["dtype"])
+            stored = np.clip(np.rint(inputs / scale) + zero_point, limits.min, limits.max).astype(source["dtype"])
+        else:
+            stored = inputs
+        interpreter.set_tensor(source["index"], stored)
+        interpreter.invoke()
+        tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+        computed = [source["index"], *(index for op in interpreter._get_ops_details() for index in op["outputs"])]
+        return {
+            tensors[index]["name"]: _real_values(interpreter.get_tensor(index), tensors[index]["quantization"])
+            for index in computed
+        }
+
+    return run
+
+
 def without_inner_names(data: bytes) -> bytes:
     """Number the inner tensors instead of naming them after layers: 7 % of a small int8 file is names."""
     quiet_tensorflow()
@@ -142,6 +175,11 @@ def without_inner_names(data: bytes) -> bytes:
             if index not in edges:
                 tensor.name = str(index)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _real_values(stored: npt.NDArray[Any], quantization: tuple[float, int]) -> Floats:
+    scale, zero_point = quantization
+    return stored.astype(np.float32) if not scale else (stored.astype(np.float32) - zero_point) * np.float32(scale)
 
 
 def _statistics(found: Range) -> dict[str, Floats]:

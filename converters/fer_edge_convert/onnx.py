@@ -22,6 +22,7 @@ __all__ = [
     "folded_onnx",
     "onnx_layers",
     "onnx_observer",
+    "quantized_onnx_observer",
     "to_onnx_float16",
     "to_onnx_float32",
     "to_onnx_int8",
@@ -29,6 +30,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float32]
 
+_DEQUANTIZED = "_DequantizeLinear_Output"
 # The last opset that every onnxruntime since 1.14 runs and that quantizes per channel.
 _OPSET = 17
 
@@ -77,6 +79,16 @@ def to_onnx_int8(
         activation_ranges: by tensor, as `onnx_observer` names them.
         float_layers: of `onnx_layers`, these stay in float32.
     """
+    quantized = _qdq_graph(model_float32, activation_ranges, float_layers)
+    tensors = take_out_edge_quantizers(quantized)
+    return QuantizedOnnx(
+        model=without_names(quantized).SerializeToString(),
+        input=tensors.input,
+        outputs=tensors.outputs,
+    )
+
+
+def _qdq_graph(model_float32: bytes, activation_ranges: Mapping[str, Range], float_layers: Iterable[Layer]) -> Any:
     require_converters()
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
@@ -102,12 +114,7 @@ def to_onnx_int8(
     quantizer.quantize_model()
     quantized = quantizer.model.model
     align_addition_scales(quantized)
-    tensors = take_out_edge_quantizers(quantized)
-    return QuantizedOnnx(
-        model=without_names(quantized).SerializeToString(),
-        input=tensors.input,
-        outputs=tensors.outputs,
-    )
+    return quantized
 
 
 def onnx_layers(model_float32: bytes) -> tuple[Layer, ...]:
@@ -136,25 +143,51 @@ def _kind(node: Any, weights_shape: tuple[int, ...]) -> str:
 
 def onnx_observer(model_float32: bytes) -> Observer:
     """Return a function that runs a batch and gives each float32 tensor that depends on it by name, the input first."""
+    import onnx
+
+    return _observer(onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model_float32)))
+
+
+def quantized_onnx_observer(
+    model_float32: bytes, activation_ranges: Mapping[str, Range], *, float_layers: Iterable[Layer] = ()
+) -> Observer:
+    """Return what `onnx_observer` does, of the network that `to_onnx_int8` makes: real values by the tensors' names."""
+    graph = _qdq_graph(model_float32, activation_ranges, float_layers)
+    # What the quantizer dequantizes has the name of the tensor, or is named after it.
+    rounded = {
+        node.output[0]: node.output[0].removesuffix(_DEQUANTIZED)
+        for node in graph.graph.node
+        if node.op_type == "DequantizeLinear"
+    }
+    run_graph = _observer(graph)
+
+    def run(inputs: Floats) -> Mapping[str, Floats]:
+        return {rounded[name]: values for name, values in run_graph(inputs).items() if name in rounded}
+
+    return run
+
+
+def _observer(model: Any) -> Observer:
     require_converters()
     import onnx
     import onnxruntime
 
-    graph = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model_float32))
-    source = graph.graph.input[0].name
-    shown = {item.name for item in graph.graph.output}
-    for node in graph.graph.node:
+    source = model.graph.input[0].name
+    shown = [item.name for item in model.graph.output]
+    results = tuple(shown)
+    for node in model.graph.node:
         for name in node.output:
             if name and name not in shown:
-                graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-                shown.add(name)
+                model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+                shown.append(name)
     options = onnxruntime.SessionOptions()
     # Fused nodes would hide what they compute between them.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [item.name for item in session.get_outputs() if item.type == "tensor(float)"]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    floats = {item.name for item in session.get_outputs() if item.type == "tensor(float)"}
+    names = [name for name in (*shown[len(results) :], *results) if name in floats]
 
     def run(inputs: Floats) -> Mapping[str, Floats]:
         return {source: inputs, **dict(zip(names, session.run(names, {source: inputs}), strict=True))}

@@ -19,13 +19,21 @@ from fer_edge_convert.litert import (
     litert_layers,
     litert_observer,
     quantize_litert,
+    quantized_litert_observer,
     without_inner_names,
 )
-from fer_edge_convert.onnx import onnx_layers, onnx_observer, to_onnx_float16, to_onnx_int8
+from fer_edge_convert.onnx import (
+    onnx_layers,
+    onnx_observer,
+    quantized_onnx_observer,
+    to_onnx_float16,
+    to_onnx_int8,
+)
 from fer_edge_convert.onnx_graph import shortened_onnx
 from fer_edge_convert.openvino import to_openvino_float16, to_openvino_float32, to_openvino_int8
 from fer_edge_convert.ranges import Histogram, Method, Observer, Range, observe, ranges
 from fer_edge_convert.recipe import VariantRecipe
+from fer_edge_convert.tensor_errors import TensorError, tensor_errors
 
 __all__ = ["ENGINE_PRECISIONS", "RECIPE_NAMES", "CalibratedModel", "Converted", "Quantizer", "quantizer_for"]
 
@@ -127,6 +135,14 @@ class Quantizer(Protocol):
         """
         ...
 
+    def int8_errors(self, recipe: VariantRecipe, images: Floats, /) -> tuple[TensorError, ...]:
+        """Compare int8's activations with the float file's on images float32 (n, h, w, c).
+
+        Returns:
+            For each activation in order; empty where the engine does not show them (OpenVINO).
+        """
+        ...
+
 
 def quantizer_for(engine: str, model: CalibratedModel) -> Quantizer:
     """Return the quantizer of an engine.
@@ -159,6 +175,16 @@ class _LitertQuantizer:
         )
         return Converted(contents=(without_inner_names(made),))
 
+    def int8_errors(self, recipe: VariantRecipe, images: Floats, /) -> tuple[TensorError, ...]:
+        source = self._model.model.litert
+        made = quantize_litert(
+            source,
+            "int8",
+            activation_ranges=self._model.litert_ranges(recipe.method),
+            float_layers=pick_layers(self.layers, recipe.float_layers, "litert int8"),
+        )
+        return tensor_errors(litert_observer(source), quantized_litert_observer(made), images)
+
 
 class _OnnxQuantizer:
     def __init__(self, model: CalibratedModel) -> None:
@@ -181,6 +207,15 @@ class _OnnxQuantizer:
         )
         return Converted(contents=(made.model,), inputs=(made.input,), outputs=made.outputs)
 
+    def int8_errors(self, recipe: VariantRecipe, images: Floats, /) -> tuple[TensorError, ...]:
+        source = self._model.model.onnx
+        quantized = quantized_onnx_observer(
+            source,
+            self._model.onnx_ranges(recipe.method),
+            float_layers=pick_layers(self.layers, recipe.float_layers, "onnx int8"),
+        )
+        return tensor_errors(onnx_observer(source), quantized, images)
+
 
 class _OpenVinoQuantizer(_OnnxQuantizer):
     """OpenVINO reads the same .onnx, so its layers are the same."""
@@ -199,6 +234,9 @@ class _OpenVinoQuantizer(_OnnxQuantizer):
                 float_layers=pick_layers(self.layers, recipe.float_layers, "openvino int8"),
             )
         )
+
+    def int8_errors(self, _recipe: VariantRecipe, _images: Floats, /) -> tuple[TensorError, ...]:
+        return ()
 
 
 _QUANTIZERS: Mapping[str, type[_LitertQuantizer] | type[_OnnxQuantizer]] = {

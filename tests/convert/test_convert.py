@@ -468,6 +468,23 @@ def test_options_are_checked_before_anything_is_imported(monkeypatch, capsys, wo
     assert capsys.readouterr().err == f"fer-edge: error: {message}\n"
 
 
+def test_a_report_lies_beside_the_bundle(tmp_path, model_folder, data, capfd):
+    out, report = tmp_path / "b", tmp_path / "report"
+    words = [model_folder, "--to", "onnx", "--int8", "--images-per-class", "10", "--max-drop", "20"]
+    words += ["--calibrate", data, "-o", out, "--report", report]
+    assert cli.main(["convert", *map(str, words)]) == 0
+    names = {path.name for path in report.iterdir()}
+    assert names >= {"report.html", "report.md", "record.json", "drops.png", "sqnr.png", "confusion_network.png"}
+    record = json.loads((report / "record.json").read_text(encoding="utf-8"))
+    assert QuantizationRecipe.from_json(record["recipe"], "record") == read_recipe(out)
+    (row,) = record["files"]
+    (variant,) = Bundle.open(out).manifest.stages["classifier"].variants
+    assert row["measured"] == variant.measured["PublicTest"]
+
+    assert cli.main(["convert", *map(str, words), "--name", "again"]) == 2
+    assert "already; choose another" in capfd.readouterr().err
+
+
 def test_figures_as_json(tmp_path, model_folder, data, capfd):
     out = tmp_path / "b"
     words = [model_folder, "--to", "onnx", "--calibrate", data, "-o", out, "--json"]

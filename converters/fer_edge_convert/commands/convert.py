@@ -14,6 +14,7 @@ from fer_edge.command import Command
 from fer_edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from fer_edge_convert.convert import Conversion
     from fer_edge_convert.recipe import QuantizationRecipe
 
 __all__ = ["COMMAND"]
@@ -38,7 +39,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", nargs="+", required=True, metavar="ENGINE", help="litert (or tflite), onnx, openvino")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="bundle folder to make")
-    parser.add_argument("--force", action="store_true", help="replace the bundle where it exists")
+    parser.add_argument("--force", action="store_true", help="replace bundle and report where they exist")
     parser.add_argument("--name", help="of the bundle (the output's name)")
     parser.add_argument("--version", default="1", help="of the bundle (1)")
     parser.add_argument(
@@ -47,6 +48,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default=0.0,  # the best of benchmarks/studies/crop_margin.py that does not cut into the face
         metavar="X",
         help="the classifier sees a square (1 + X) times the longer side of the box (0)",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FOLDER", help="write a report with pictures: Markdown, HTML and record.json"
     )
     parser.add_argument("--json", action="store_true", help="print the measured figures as JSON")
 
@@ -91,11 +95,16 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from fer_edge.engines import engine_name
     from fer_edge_convert.quiet import require_converters
+    from fer_edge_train.plots import require_matplotlib
+    from fer_edge_train.reports.folder import check_report_target
 
     _check_numbers(arguments)
     recipe = _recipe(arguments)
     precisions = [name for name in _PRECISIONS if getattr(arguments, name.replace("-", "_"))] or ["float32"]
     engines = list(dict.fromkeys(engine_name(name) for name in arguments.to))
+    if arguments.report is not None:
+        check_report_target(arguments.report, force=arguments.force)
+        require_matplotlib()
     require_converters()
     from fer_edge_convert.convert import ConvertOptions, convert
     from fer_edge_convert.gates import Gates
@@ -121,6 +130,8 @@ def _run(arguments: argparse.Namespace) -> int:
     # Converters print their progress on standard output, which is for results.
     with contextlib.redirect_stdout(sys.stderr):
         made = convert(arguments.model, arguments.detector, arguments.output, options, force=arguments.force)
+    if arguments.report is not None:
+        _write_report(arguments.report, made, options.command)
 
     if arguments.json:
         rows = [
@@ -142,6 +153,15 @@ def _run(arguments: argparse.Namespace) -> int:
                 f"{made.data.held_out.name} {figures.evaluation.accuracy}, drop {figures.drop_points:+.2f} points\n"
             )
     return 0
+
+
+def _write_report(folder: Path, made: Conversion, command: str) -> None:
+    from fer_edge_convert.conversion_report import conversion_record, conversion_sections
+    from fer_edge_train.reports.folder import write_report
+
+    record = conversion_record(made, command)
+    title = f"Conversion of {record['classifier']['model']['name']}"
+    write_report(folder, record, lambda place: (title, conversion_sections(place, made, record)))
 
 
 def _check_numbers(arguments: argparse.Namespace) -> None:
