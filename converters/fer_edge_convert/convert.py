@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from fer_edge_convert.calibration import Calibration, draw_calibration, draw_sel
 from fer_edge_convert.conversion_data import ConversionData, read_conversion_data
 from fer_edge_convert.float_model import KerasFloatModel
 from fer_edge_convert.gates import Gates
+from fer_edge_convert.inputs import SourceClassifier, SourceOptions, read_source
 from fer_edge_convert.measuring import VariantFigures, measure_latencies, measure_variant
 from fer_edge_convert.mtcnn_source import NETWORKS
 from fer_edge_convert.quantizers import CalibratedModel, quantizer_for
@@ -36,7 +37,6 @@ from fer_edge_convert.tensor_errors import TensorError
 from fer_edge_convert.trials import Trials, layer_sensitivities
 from fer_edge_convert.variants import MadeVariant, make_variants, wanted_variants
 from fer_edge_train.evaluation import Evaluation, check_labels, evaluate
-from fer_edge_train.model_folder import ClassifierSource, read_classifier
 
 __all__ = ["Conversion", "ConvertOptions", "convert"]
 
@@ -64,6 +64,7 @@ class ConvertOptions:
         recipe: how to quantize.
         search: look for a better recipe first, and use that.
         gates: what every classifier file must reach.
+        source: what the model's file does not say of itself.
         crop_margin: of the classifier's square crop around the detector's box.
         name, version: of the bundle.
         command: what was typed, for the provenance.
@@ -76,6 +77,7 @@ class ConvertOptions:
     recipe: QuantizationRecipe
     search: bool = False
     gates: Gates
+    source: SourceOptions = field(default_factory=SourceOptions)
     crop_margin: float
     name: str
     version: str
@@ -108,21 +110,28 @@ class Conversion:
 
 
 def convert(
-    model_folder: Path, detector_folder: Path | None, out: Path, options: ConvertOptions, *, force: bool
+    model: Path, detector_folder: Path | None, out: Path, options: ConvertOptions, *, force: bool
 ) -> Conversion:
     """Make a bundle; `out` is written only when every file passed the gates.
 
+    Args:
+        model: what `read_source` takes.
+        detector_folder: made by `fer-edge import-mtcnn`; None for a bundle without a detector.
+        out: the bundle's folder.
+        options: what to make.
+        force: replace the bundle where it exists.
+
     Raises:
-        InputError, IntegrityError: a model folder or the data cannot be used.
+        InputError, IntegrityError: the model, the detector or the data cannot be used.
         UsageError: `out` exists without `force` or is no bundle, or the options do not go together.
         GateError: a file misses a bound; the message names the layers that lose most.
     """
     check_folder_target(out, force=force, marker=MANIFEST_NAME)
     wanted = wanted_variants(options.engines, options.precisions)
-    source = read_classifier(model_folder)
+    source = read_source(model, options.source)
     detector = read_detector(detector_folder) if detector_folder else None
     data = read_conversion_data(options.calibrate, options.measure, source.input_shape_hwc)
-    check_labels(source.labels, data.held_out.faces, str(model_folder))
+    check_labels(source.labels, data.held_out.faces, str(model))
     options.gates.check_images(len(data.held_out.faces), data.held_out.title)
     job = _Job(source, data, options)
 
@@ -161,9 +170,7 @@ def convert(
 class _Job:
     """The classifier of one conversion, with what its steps share."""
 
-    def __init__(self, source: ClassifierSource, data: ConversionData, options: ConvertOptions) -> None:
-        import keras
-
+    def __init__(self, source: SourceClassifier, data: ConversionData, options: ConvertOptions) -> None:
         self._source = source
         self.data = data
         self._options = options
@@ -174,15 +181,14 @@ class _Job:
             if set(options.precisions) & set(_CALIBRATED)
             else None
         )
-        self._network = KerasFloatModel(keras.saving.load_model(source.path, compile=False))
         table = self.coding.table()
         self._model = CalibratedModel(
-            self._network,
+            source.model,
             self.coding.encode(self.calibration.faces.images) if self.calibration else None,
             (float(table[0]), float(table[-1])),
         )
         faces = data.held_out.faces
-        self._float_probs: Floats = softmax(self._network.predict(self.coding.encode(faces.images))[0])
+        self._float_probs: Floats = softmax(source.model.predict(self.coding.encode(faces.images))[0])
         self.float_model = evaluate(self._float_probs, faces)
 
     def search(self, out: Path) -> tuple[tuple[SearchOutcome, ...], QuantizationRecipe]:
@@ -327,7 +333,7 @@ def _with_figures(manifest: Manifest, figures: Sequence[VariantFigures], job: _J
 
 
 def _manifest(
-    source: ClassifierSource,
+    source: SourceClassifier,
     detector: DetectorSource | None,
     stages: dict[str, StageSpec],
     job: _Job,
@@ -339,7 +345,7 @@ def _manifest(
         "command": options.command,
         "fer_edge_version": __version__,
         "versions": package_versions(_PACKAGES),
-        "classifier": {key: source.record[key] for key in ("command", "model", "data", "recipe", "measured")},
+        "classifier": source.provenance,
         "quantization": recipe.to_json(),
         "data": job.data.to_json(),
     }

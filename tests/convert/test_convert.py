@@ -23,6 +23,7 @@ from fer_edge_convert.commands.import_mtcnn import COMMAND as IMPORT_MTCNN
 from fer_edge_convert.conversion_data import read_conversion_data
 from fer_edge_convert.convert import ConvertOptions, convert
 from fer_edge_convert.gates import Gates
+from fer_edge_convert.inputs import SourceOptions
 from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe, read_recipe
 from fer_edge_convert.trials import Trials
 from fer_edge_train.datasets import FER2013_LABELS
@@ -225,7 +226,7 @@ def test_a_second_conversion_gives_the_same_bytes(bundle, folder, model_folder, 
 
 @pytest.fixture
 def nothing_converted(monkeypatch):
-    monkeypatch.setattr("fer_edge_convert.convert.read_classifier", lambda _: pytest.fail("work was begun"))
+    monkeypatch.setattr("fer_edge_convert.convert.read_source", lambda *_: pytest.fail("work was begun"))
 
 
 @pytest.mark.parametrize(
@@ -387,6 +388,23 @@ def test_a_recipe_of_another_network_is_refused(tmp_path, model_folder, data):
     with pytest.raises(InputError, match=r"onnx int8: expected layers of the network .* found '09 conv 1x1x1x1'"):
         convert(model_folder, None, tmp_path / "b", options(data, engines=("onnx",), recipe=recipe), force=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_onnx_network_of_others_becomes_a_bundle(tmp_path, model_folder, data, network, test_labels):
+    from fer_edge_convert.onnx import to_onnx_float32
+
+    (tmp_path / "theirs.onnx").write_bytes(to_onnx_float32(network))
+    stated = SourceOptions(labels=FER2013_LABELS, pixel_mean=128.0, pixel_std=128.0)
+    made = convert(
+        tmp_path / "theirs.onnx",
+        None,
+        tmp_path / "b",
+        options(data, engines=("onnx", "openvino"), precisions=("float32",), source=stated),
+        force=False,
+    )
+    assert made.float_model.accuracy.top1 == 0.8
+    assert [figures.drop_points for figures in made.figures] == [0.0, 0.0]
+    assert made.manifest.provenance["classifier"]["model"]["format"] == "ONNX"
 
 
 def test_a_search_is_used_and_goes_on_where_it_was_interrupted(monkeypatch, tmp_path, model_folder, data, capfd):

@@ -33,7 +33,12 @@ _OF_RECIPE = ("images-per-class", "seed", "method", "search")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="model folder made by fer-edge train")
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="model folder made by fer-edge train, .keras, .onnx or .h5 file, or SavedModel",
+    )
     parser.add_argument(
         "--detector", type=Path, metavar="FOLDER", help="folder made by fer-edge import-mtcnn; without it, no detector"
     )
@@ -57,6 +62,15 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     precisions = parser.add_argument_group("precisions of the classifier, in this order of preference")
     for name, summary in _PRECISIONS.items():
         precisions.add_argument(f"--{name}", action="store_true", help=summary)
+
+    source = parser.add_argument_group("what a model folder says of itself, and other files do not")
+    source.add_argument("--labels", nargs="+", metavar="NAME", help="the classes in the order of the outputs")
+    source.add_argument("--pixel-mean", type=float, metavar="X", help="the network takes (pixel - mean) / std")
+    source.add_argument("--pixel-std", type=float, metavar="X", help="of the same")
+    source.add_argument(
+        "--layout", metavar="AXES", help="of an ONNX input that can be read as NCHW and NHWC"
+    )
+    source.add_argument("--trust", action="store_true", help="load files that can run code of whoever made them")
 
     quantizing = parser.add_argument_group("quantizing")
     quantizing.add_argument(
@@ -108,6 +122,7 @@ def _run(arguments: argparse.Namespace) -> int:
     require_converters()
     from fer_edge_convert.convert import ConvertOptions, convert
     from fer_edge_convert.gates import Gates
+    from fer_edge_convert.inputs import SourceOptions
     from fer_edge_train.typed_command import typed_command
 
     options = ConvertOptions(
@@ -121,6 +136,13 @@ def _run(arguments: argparse.Namespace) -> int:
             max_drop_points=arguments.max_drop,
             max_bytes=arguments.max_bytes,
             max_latency_ms=arguments.max_latency_ms,
+        ),
+        source=SourceOptions(
+            labels=tuple(arguments.labels) if arguments.labels else None,
+            pixel_mean=arguments.pixel_mean,
+            pixel_std=arguments.pixel_std,
+            layout=arguments.layout,
+            trust=arguments.trust,
         ),
         crop_margin=arguments.crop_margin,
         name=arguments.name or arguments.output.resolve().name,
