@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from fer_edge.engines import TensorSpec, load_engine
@@ -17,6 +18,11 @@ from fer_edge.testing import FakeEngine
 
 ENGINE_NAMES = ("litert", "onnx", "openvino")
 MODEL_BYTES = b"any bytes will do for a fake engine"
+# Two images for `manifest_json()`, and what `first_three` makes of them: values from -1 to 0.5.
+GOLDEN_PIXELS = np.arange(48, dtype=np.uint8).reshape(2, 6, 4, 1)
+GOLDEN_PIXELS[:, 0, :3, 0] = [[0, 128, 192], [64, 32, 160]]
+GOLDEN_OUTPUTS = np.array([[-1, 0, 0.5], [-0.5, -0.75, 0.25]], np.float32)
+GOLDEN_BYTES = GOLDEN_PIXELS.tobytes() + GOLDEN_OUTPUTS.tobytes()
 
 
 def run_python(code, *words, **environment):
@@ -67,6 +73,28 @@ def write_bundle(folder, content=None):
     return folder
 
 
+def first_three(pixels):
+    """The first three network inputs of each image."""
+    return (pixels.reshape(len(pixels), -1)[:, :3].copy(),)
+
+
+def golden_manifest_json(data=GOLDEN_BYTES):
+    """`manifest_json()` with golden vectors in `data`, to be compared byte for byte."""
+    content = manifest_json()
+    stage = content["stages"]["classifier"]
+    stage["golden"] = {"offset": 0, "shape": [2, 6, 4, 1], "output_shapes": [[2, 3]]}
+    stage["variants"][0]["golden"] = {"offset": 48, "reference_kernels": False, "tolerance": 0.0}
+    content["golden"] = file_json("golden.bin", data)
+    return content
+
+
+def write_golden_bundle(folder, content=None, data=GOLDEN_BYTES):
+    """Write a bundle's folder with golden vectors and return it."""
+    write_bundle(folder, content or golden_manifest_json(data))
+    (folder / "golden.bin").write_bytes(data)
+    return folder
+
+
 def fake_engine(compute, inputs=None, outputs=None):
     """An engine that fits `manifest_json()`."""
     return FakeEngine(
@@ -89,6 +117,7 @@ _MANIFEST = {
             "pixel_std": 128.0,
             "layout": "NHWC",
             "crop_margin": 0.1,
+            "golden": None,
             "variants": [
                 {
                     "engine": "fake",
@@ -100,6 +129,7 @@ _MANIFEST = {
                     "tested_with": "fake 0",
                     "recipe": None,
                     "measured": {},
+                    "golden": None,
                 }
             ],
         }
@@ -107,4 +137,5 @@ _MANIFEST = {
     "provenance": {"seed": 7},
     "calibration": {},
     "attribution": ["nobody's work is inside"],
+    "golden": None,
 }

@@ -86,6 +86,7 @@ def test_wheel_holds_every_file_of_the_default_bundle(wheel):
         for key in ("model", "weights")
         if variant[key] is not None
     ]
+    entries.append(manifest["golden"])
     expected = {folder + entry["file"]: entry["bytes"] for entry in entries}
     found = {info.filename: info.file_size for info in archive.infolist() if info.filename.startswith(folder)}
     del found[folder + "manifest.json"]

@@ -20,12 +20,14 @@ from fer_edge.bundle.store import MANIFEST_NAME
 from fer_edge.classifier import softmax
 from fer_edge.errors import GateError
 from fer_edge.files import check_folder_target, replace_folder
+from fer_edge.golden import check_replays, replay_golden
 from fer_edge.machine import package_versions
 from fer_edge.preprocess import PixelCoding
 from fer_edge_convert.calibration import Calibration, draw_calibration, draw_selection
 from fer_edge_convert.conversion_data import ConversionData, read_conversion_data
 from fer_edge_convert.float_model import KerasFloatModel
 from fer_edge_convert.gates import Gates
+from fer_edge_convert.golden import PHOTO_ATTRIBUTION, add_golden, photo_pixels
 from fer_edge_convert.inputs import SourceClassifier, SourceOptions, read_source
 from fer_edge_convert.measuring import VariantFigures, measure_latencies, measure_variant
 from fer_edge_convert.mtcnn_source import NETWORKS
@@ -149,8 +151,12 @@ def convert(
             options.gates.check(figures, latencies_ms, "run it with --search, or see docs/quantization.md")
         except GateError as error:
             raise GateError(f"{error}; {job.worst_layers(figures, recipe)}") from error
-        manifest = _finish(_with_figures(manifest, figures, job), staging)
-        Bundle.open(staging).verify()
+        _finish(_with_figures(manifest, figures, job), staging)
+        pixels = photo_pixels(Bundle.open(staging))
+        manifest = _finish(add_golden(staging, pixels, attribution=PHOTO_ATTRIBUTION), staging)
+        bundle = Bundle.open(staging)
+        bundle.verify()
+        check_replays(bundle, list(replay_golden(bundle)))
         replace_folder(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

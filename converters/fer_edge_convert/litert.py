@@ -17,18 +17,19 @@ from fer_edge_convert.quiet import quiet_tensorflow, require_converters
 from fer_edge_convert.ranges import Observer, Range
 
 __all__ = [
+    "compact_litert",
     "litert_layers",
     "litert_observer",
     "quantize_litert",
     "quantized_litert_observer",
     "to_litert_float32",
-    "without_inner_names",
 ]
 
 Floats = npt.NDArray[np.float32]
 LitertPrecision = Literal["float16", "dynamic-int8", "int16", "int8"]
 
 _KINDS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "dense", "TRANSPOSE_CONV": "conv"}
+_FILE_IDENTIFIER = b"TFL3"
 _ACTIVATION_BITS = {"int8": 8, "int16": 16}
 
 
@@ -163,18 +164,46 @@ def quantized_litert_observer(model: bytes) -> Observer:
     return run
 
 
-def without_inner_names(data: bytes) -> bytes:
-    """Number the inner tensors instead of naming them after layers: 7 % of a small int8 file is names."""
+def compact_litert(data: bytes) -> bytes:
+    """Return the same network in a smaller file: inner tensors numbered, and equal lists of numbers stored once.
+
+    Names of layers are 7 % of a small int8 file, and the zero points of its channels, all of them zero, another 15 %.
+    """
     quiet_tensorflow()
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
+    for buffer in model.buffers:
+        # LiteRT's quantizer puts large weights behind the flatbuffer; what is written here has all inside.
+        if buffer.offset:
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
     for graph in model.subgraphs:
         edges = {*graph.inputs.tolist(), *graph.outputs.tolist()}
         for index, tensor in enumerate(graph.tensors):
             if index not in edges:
                 tensor.name = str(index)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    builder = _sharing_builder()
+    builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _sharing_builder() -> Any:
+    """Return a builder of flatbuffers that writes a vector once, wherever it is used."""
+    import flatbuffers
+
+    class Builder(flatbuffers.Builder):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(1024)
+            self._written: dict[tuple[str, bytes], int] = {}
+
+        def CreateNumpyVector(self, x: npt.NDArray[Any]) -> int:  # noqa: N802 - the name is the library's
+            key = (x.dtype.str, x.tobytes())
+            if key not in self._written:
+                self._written[key] = super().CreateNumpyVector(x)
+            return self._written[key]
+
+    return Builder()
 
 
 def _real_values(stored: npt.NDArray[Any], quantization: tuple[float, int]) -> Floats:

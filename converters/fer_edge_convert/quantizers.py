@@ -16,11 +16,11 @@ from fer_edge_convert.float_model import FloatModel
 from fer_edge_convert.layers import Layer, pick_layers
 from fer_edge_convert.litert import (
     LitertPrecision,
+    compact_litert,
     litert_layers,
     litert_observer,
     quantize_litert,
     quantized_litert_observer,
-    without_inner_names,
 )
 from fer_edge_convert.onnx import (
     onnx_layers,
@@ -166,14 +166,14 @@ class _LitertQuantizer:
     def convert(self, precision: str, recipe: VariantRecipe) -> Converted:
         source = self._model.model.litert
         if precision == "float32":
-            return Converted(contents=(without_inner_names(source),))
+            return Converted(contents=(compact_litert(source),))
         made = quantize_litert(
             source,
             cast(LitertPrecision, precision),
             activation_ranges=self._model.litert_ranges(recipe.method) if precision in ("int8", "int16") else None,
             float_layers=pick_layers(self.layers, recipe.float_layers, f"litert {precision}"),
         )
-        return Converted(contents=(without_inner_names(made),))
+        return Converted(contents=(compact_litert(made),))
 
     def int8_errors(self, recipe: VariantRecipe, images: Floats, /) -> tuple[TensorError, ...]:
         source = self._model.model.litert

@@ -6,14 +6,21 @@ the device does.
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
+from fer_edge.bundle.golden_entries import (
+    MAX_GOLDEN_BYTES,
+    GoldenOutputs,
+    GoldenPixels,
+    check_golden,
+    read_golden_outputs,
+    read_golden_pixels,
+)
+from fer_edge.bundle.strict_json import Node, parse_object
 from fer_edge.engines.base import TensorSpec
 from fer_edge.errors import IntegrityError
 from fer_edge.preprocess import PixelCoding
@@ -26,10 +33,6 @@ COLOURS = {"gray": 1, "bgr": 3}
 _MAX_FILE_BYTES = 256 * 1024 * 1024
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# Control characters could rewrite the terminal that shows them; lone surrogates cannot be written at all.
-_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# The format itself nests 6 deep; provenance may go further.
-_MAX_DEPTH = 32
 # A crop of less than a tenth of the box or more than ten times its side is no picture of a face.
 _MIN_CROP_MARGIN, _MAX_CROP_MARGIN = -0.9, 9.0
 # Far beyond any network's pixel coding; outside them the input would be no number or all the same one.
@@ -44,8 +47,6 @@ _INPUT_SHAPES: dict[str, tuple[int | None, ...]] = {
 }
 # The last axis of each output of the detector's stages; the classifier's one output has a logit for each label.
 _OUTPUT_WIDTHS: dict[str, tuple[int, ...]] = {"pnet": (1, 4), "rnet": (1, 4), "onet": (1, 4, 10)}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,7 @@ class Variant:
         tested_with: name and version of the engine that gave the figures, e.g. "onnxruntime 1.31.1".
         recipe: how it was quantized, e.g. "static_wi8_ai8"; None for float32.
         measured: figures of this variant, e.g. top-1 on a test set.
+        golden: what it gives for its stage's golden pixels; None where the bundle has no golden vectors.
     """
 
     engine: str
@@ -85,6 +87,7 @@ class Variant:
     tested_with: str
     recipe: str | None = None
     measured: Mapping[str, Any] = field(default_factory=dict)
+    golden: GoldenOutputs | None = None
 
     def files(self) -> tuple[FileEntry, ...]:
         """Return the variant's one or two files."""
@@ -102,6 +105,7 @@ class Variant:
             "tested_with": self.tested_with,
             "recipe": self.recipe,
             "measured": dict(self.measured),
+            "golden": self.golden.to_json() if self.golden else None,
         }
 
 
@@ -116,6 +120,7 @@ class StageSpec:
         layout: order of the input's axes, "NHWC".
         variants: at least one.
         crop_margin: of the classifier: the square crop's side is the box's longer side times (1 + this); else None.
+        golden: pixels whose outputs every variant states; None where the bundle has no golden vectors.
     """
 
     name: str
@@ -125,6 +130,7 @@ class StageSpec:
     layout: str
     variants: tuple[Variant, ...]
     crop_margin: float | None = None
+    golden: GoldenPixels | None = None
 
     def coding(self, variant: Variant) -> PixelCoding:
         """Return how pixels become the input of one of the variants."""
@@ -145,6 +151,7 @@ class StageSpec:
             "pixel_std": self.pixel_std,
             "layout": self.layout,
             "crop_margin": self.crop_margin,
+            "golden": self.golden.to_json() if self.golden else None,
             "variants": [variant.to_json() for variant in self.variants],
         }
 
@@ -160,6 +167,7 @@ class Manifest:
         provenance: how the models came about: training record, source of the detector, versions, command.
         calibration: data, size, digest and method; empty where nothing was quantized.
         attribution: one line for each work of others inside.
+        golden: the file with the golden vectors of all stages, or None.
     """
 
     name: str
@@ -170,6 +178,14 @@ class Manifest:
     provenance: Mapping[str, Any]
     calibration: Mapping[str, Any]
     attribution: tuple[str, ...]
+    golden: FileEntry | None = None
+
+    def files(self) -> tuple[FileEntry, ...]:
+        """Return every file of the bundle once."""
+        entries = [entry for stage in self.stages.values() for variant in stage.variants for entry in variant.files()]
+        if self.golden:
+            entries.append(self.golden)
+        return tuple(dict.fromkeys(entries))
 
     def to_json(self) -> str:
         """Return the manifest's text: JSON, keys in a fixed order, a line end at the end."""
@@ -183,6 +199,7 @@ class Manifest:
             "provenance": dict(self.provenance),
             "calibration": dict(self.calibration),
             "attribution": list(self.attribution),
+            "golden": self.golden.to_json() if self.golden else None,
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -193,8 +210,7 @@ class Manifest:
         Raises:
             IntegrityError: the text is no JSON, or a key or value is not as the format says; the message names it.
         """
-        content = _parse(text)
-        root = _Node(content, "manifest.json")
+        root = parse_object(text, "manifest.json")
         schema = root.value("schema", str)
         if schema != SCHEMA:
             raise IntegrityError(f"manifest.json: expected the schema {SCHEMA}, found {schema[:60]!r}")
@@ -214,6 +230,7 @@ class Manifest:
             provenance=root.free("provenance"),
             calibration=root.free("calibration"),
             attribution=tuple(root.items("attribution", str)),
+            golden=_read_golden_file(root),
         )
         root.finish()
         if "classifier" in stages and not manifest.labels:
@@ -221,38 +238,8 @@ class Manifest:
         _check_labels(manifest.labels)
         for stage in stages.values():
             _check_tensors(stage, _OUTPUT_WIDTHS.get(stage.name, (len(manifest.labels),)))
+            check_golden(stage, manifest.golden)
         return manifest
-
-
-def _parse(text: str) -> Any:
-    try:
-        content = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"manifest.json is no JSON ({error}); make the bundle again") from error
-    level = [content]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            item
-            for value in level
-            if isinstance(value, (dict, list))
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
-    if level:
-        raise IntegrityError(f"manifest.json: expected at most {_MAX_DEPTH} levels of nesting, found more")
-    return content
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in content:
-            raise ValueError(f"the key {key[:60]!r} is there twice")
-        content[key] = value
-    return content
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:
@@ -295,90 +282,7 @@ def _axes_text(shape: tuple[int | None, ...]) -> str:
     return " x ".join("any" if length is None else str(length)[:20] for length in shape)
 
 
-class _Node:
-    """A JSON object being read: every key must be asked for, none may be left over."""
-
-    def __init__(self, content: Any, where: str) -> None:
-        if not isinstance(content, dict):
-            raise IntegrityError(f"{where}: expected an object, found {type(content).__name__}")
-        self._content: dict[str, Any] = content
-        self._where = where
-        self._asked: set[str] = set()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._content
-
-    def value(self, key: str, kind: type[T]) -> T:
-        found = self._get(key)
-        if kind is float and isinstance(found, int) and not isinstance(found, bool):
-            try:
-                found = float(found)
-            except OverflowError:
-                found = math.inf
-        if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
-            raise IntegrityError(f"{self._where}, {key}: expected {kind.__name__}, found {type(found).__name__}")
-        if isinstance(found, float) and not math.isfinite(found):
-            raise self.fail(f"{key}: expected a smaller number")
-        if isinstance(found, str):
-            self._check_text(key, found)
-        return found
-
-    def free(self, key: str) -> dict[str, Any]:
-        """Return an object of free content, whose keys are plain text at every depth."""
-        found = self.value(key, dict)
-        waiting: list[Any] = [found]
-        while waiting:
-            content = waiting.pop()
-            if isinstance(content, dict):
-                for inner in content:
-                    if _NOT_TEXT.search(inner):
-                        raise self.fail(f"{key}: expected keys without control characters, found {inner[:60]!r}")
-                waiting.extend(content.values())
-            elif isinstance(content, list):
-                waiting.extend(content)
-        return found
-
-    def optional(self, key: str, kind: type[T]) -> T | None:
-        return None if self._get(key) is None else self.value(key, kind)
-
-    def items(self, key: str, kind: type[T]) -> list[T]:
-        found = self.value(key, list)
-        for item in found:
-            if not isinstance(item, kind) or isinstance(item, bool):
-                raise IntegrityError(
-                    f"{self._where}, {key}: expected a list of {kind.__name__}, found {type(item).__name__} in it"
-                )
-            if isinstance(item, str):
-                self._check_text(key, item)
-        return found
-
-    def node(self, key: str) -> _Node:
-        return _Node(self._get(key), f"{self._where}, {key}")
-
-    def nodes(self, key: str) -> list[_Node]:
-        return [_Node(item, f"{self._where}, {key}[{i}]") for i, item in enumerate(self.value(key, list))]
-
-    def finish(self) -> None:
-        for key in (key for key in self._content if key not in self._asked):
-            near = difflib.get_close_matches(key, sorted(self._asked), n=1)
-            hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(sorted(self._asked))
-            raise IntegrityError(f"{self._where}: unknown key {key[:60]!r}; {hint}")
-
-    def fail(self, message: str) -> IntegrityError:
-        return IntegrityError(f"{self._where}: {message}")
-
-    def _check_text(self, key: str, text: str) -> None:
-        if _NOT_TEXT.search(text):
-            raise self.fail(f"{key}: expected text without control characters, found {text[:60]!r}")
-
-    def _get(self, key: str) -> Any:
-        self._asked.add(key)
-        if key not in self._content:
-            raise IntegrityError(f"{self._where}: the key {key!r} is missing")
-        return self._content[key]
-
-
-def _read_stage(name: str, node: _Node) -> StageSpec:
+def _read_stage(name: str, node: Node) -> StageSpec:
     colour = node.value("colour", str)
     if colour not in COLOURS:
         raise node.fail(f"colour: expected one of {', '.join(COLOURS)}, found {colour[:20]!r}")
@@ -392,6 +296,7 @@ def _read_stage(name: str, node: _Node) -> StageSpec:
         pixel_std=node.value("pixel_std", float),
         layout=layout,
         crop_margin=node.optional("crop_margin", float),
+        golden=read_golden_pixels(node.optional_node("golden")),
         variants=tuple(_read_variant(item) for item in node.nodes("variants")),
     )
     node.finish()
@@ -417,8 +322,8 @@ def _read_stage(name: str, node: _Node) -> StageSpec:
     return spec
 
 
-def _read_variant(node: _Node) -> Variant:
-    weights = node.node("weights") if node.optional("weights", dict) is not None else None
+def _read_variant(node: Node) -> Variant:
+    weights = node.optional_node("weights")
     variant = Variant(
         engine=node.value("engine", str),
         precision=node.value("precision", str),
@@ -429,6 +334,7 @@ def _read_variant(node: _Node) -> Variant:
         tested_with=node.value("tested_with", str),
         recipe=node.optional("recipe", str),
         measured=node.free("measured"),
+        golden=read_golden_outputs(node.optional_node("golden")),
     )
     node.finish()
     if len(variant.inputs) != 1 or len(variant.inputs[0].shape) != 4:
@@ -438,7 +344,7 @@ def _read_variant(node: _Node) -> Variant:
     return variant
 
 
-def _read_file(node: _Node) -> FileEntry:
+def _read_file(node: Node) -> FileEntry:
     entry = FileEntry(
         file=node.value("file", str),
         bytes=node.value("bytes", int),
@@ -454,7 +360,17 @@ def _read_file(node: _Node) -> FileEntry:
     return entry
 
 
-def _read_tensor(node: _Node) -> TensorSpec:
+def _read_golden_file(root: Node) -> FileEntry | None:
+    node = root.optional_node("golden")
+    if node is None:
+        return None
+    entry = _read_file(node)
+    if entry.bytes > MAX_GOLDEN_BYTES:
+        raise node.fail(f"bytes: expected 1 to {MAX_GOLDEN_BYTES}, found {entry.bytes}")
+    return entry
+
+
+def _read_tensor(node: Node) -> TensorSpec:
     shape = node.value("shape", list)
     for length in shape:
         if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):

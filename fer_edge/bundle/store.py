@@ -87,13 +87,8 @@ class Bundle:
 
     def verify(self) -> int:
         """Check every file that the manifest names; return how many there are."""
-        entries = {
-            entry.file: entry
-            for stage in self.manifest.stages.values()
-            for variant in stage.variants
-            for entry in variant.files()
-        }
-        for entry in entries.values():
+        entries = self.manifest.files()
+        for entry in entries:
             self.read(entry)
         return len(entries)
 

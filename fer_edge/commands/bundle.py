@@ -23,6 +23,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     inspect = actions.add_parser("inspect", help="print what a bundle holds")
     inspect.add_argument("--json", action="store_true", help="print its manifest")
     verify = actions.add_parser("verify", help="compare every file with its digest")
+    verify.add_argument("--golden", action="store_true", help="run every model on its golden vectors, too")
+    verify.add_argument("--json", action="store_true", help="print what was found as JSON")
     pack = actions.add_parser("pack", help="write the bundle as one uncompressed .zip")
     pack.add_argument("-o", "--output", type=Path, required=True, metavar="ZIP")
     pack.add_argument("--force", action="store_true", help="replace the file where it exists")
@@ -35,8 +37,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     bundle = Bundle.open(arguments.bundle)
     if arguments.action == "verify":
-        n_files = bundle.verify()
-        sys.stdout.write(f"{bundle.path}: {n_files} files are as the manifest says\n")
+        _verify(bundle, golden=arguments.golden, as_json=arguments.json)
     elif arguments.action == "pack":
         _pack(bundle, arguments.output, force=arguments.force)
         sys.stdout.write(f"{arguments.output}\n")
@@ -45,6 +46,29 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(_description(bundle) + "\n")
     return 0
+
+
+def _verify(bundle: Bundle, *, golden: bool, as_json: bool) -> None:
+    from fer_edge.golden import NotReplayed, Replay, check_replays, replay_golden
+
+    n_files = bundle.verify()
+    if not as_json:
+        sys.stdout.write(f"{bundle.path}: {n_files} files are as the manifest says\n")
+    replays: list[Replay | NotReplayed] = []
+    for replay in replay_golden(bundle) if golden else ():
+        replays.append(replay)
+        if not as_json:
+            sys.stdout.write(replay.to_text() + "\n")
+    if as_json:
+        findings = {
+            "schema": "fer-edge/bundle-verification/1",
+            "bundle": str(bundle.path),
+            "files": n_files,
+            "golden": [replay.to_json() for replay in replays] if golden else None,
+        }
+        sys.stdout.write(json.dumps(findings) + "\n")
+    if golden:
+        check_replays(bundle, replays)
 
 
 def _description(bundle: Bundle) -> str:
@@ -81,10 +105,7 @@ def _pack(bundle: Bundle, target: Path, *, force: bool) -> None:
 
     ensure_writable_target(target, force=force)
     contents = {MANIFEST_NAME: bundle.manifest_bytes}
-    for stage in bundle.manifest.stages.values():
-        for variant in stage.variants:
-            for entry in variant.files():
-                contents[entry.file] = bundle.read(entry)
+    contents |= {entry.file: bundle.read(entry) for entry in bundle.manifest.files()}
     with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, data in contents.items():
             # A fixed date: the same bundle gives the same archive.

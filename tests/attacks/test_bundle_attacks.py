@@ -1,23 +1,39 @@
 """Each known abuse of a bundle as a case that can be run: what it does to a careless reader, and how ours refuses it.
 
-A case is a function that writes the attack into a folder and returns the bundle's path. Opening and verifying it must
-end in one of fer-edge's own errors, soon and in little memory, whatever the attack.
+A case is a function that writes the attack into a folder and returns the bundle's path. Opening it, verifying it and
+replaying its golden vectors must end in one of fer-edge's own errors, soon and in little memory, whatever the attack.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import pickle
 import struct
 import sys
 import zipfile
 
+import numpy as np
 import pytest
-from runtime_support import MODEL_BYTES, file_json, manifest_json, run_python, write_bundle
+from runtime_support import (
+    GOLDEN_BYTES,
+    GOLDEN_PIXELS,
+    MODEL_BYTES,
+    fake_engine,
+    file_json,
+    first_three,
+    golden_manifest_json,
+    manifest_json,
+    run_python,
+    write_bundle,
+    write_golden_bundle,
+)
 
 from fer_edge.bundle import Bundle
 from fer_edge.errors import FerEdgeError, InputError, IntegrityError
+from fer_edge.golden import check_replays, replay_golden
 
 MODEL = "classifier_float32.fake"
 
@@ -306,6 +322,78 @@ def model_in_place_of_the_manifest(folder):
     return write_bundle(folder, content)
 
 
+def golden_with(folder, path, value):
+    """Golden vectors with another value at a place in the manifest."""
+    content = golden_manifest_json()
+    place = content
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return write_golden_bundle(folder, content)
+
+
+def golden_cut_short(folder):
+    write_golden_bundle(folder)
+    (folder / "golden.bin").write_bytes(GOLDEN_BYTES[:-1])
+    return folder
+
+
+def golden_of_other_bytes(folder):
+    """The same length and other numbers: a model that was changed would pass."""
+    write_golden_bundle(folder)
+    (folder / "golden.bin").write_bytes(GOLDEN_BYTES[::-1])
+    return folder
+
+
+def golden_behind_the_end(folder):
+    """Reads what lies behind the file's bytes in memory, where nobody compares lengths."""
+    return golden_with(folder, ("stages", "classifier", "golden", "offset"), 1 << 20)
+
+
+def golden_of_endless_shape(folder):
+    """Multiplies lengths until the product overflows to something small, or fills the memory."""
+    return golden_with(folder, ("stages", "classifier", "golden", "shape"), [1 << 62, 6, 4, 1])
+
+
+def golden_shape_of_many_digits(folder):
+    """A product of lengths that takes minutes to compute, and cannot be printed."""
+    return golden_with(folder, ("stages", "classifier", "golden", "output_shapes"), [[10**4000] * 50])
+
+
+def golden_outputs_of_python_objects(folder):
+    """numpy makes pointers of the bytes of an array whose dtype is "object"."""
+    return golden_with(folder, ("stages", "classifier", "variants", 0, "outputs", 0, "dtype"), "object")
+
+
+def golden_outputs_that_are_no_numbers(folder):
+    """NaN compares false with every bound, so that a careless check lets everything through."""
+    values = np.full((2, 3), np.nan, np.float32)
+    return write_golden_bundle(folder, data=GOLDEN_PIXELS.tobytes() + values.tobytes())
+
+
+def golden_outputs_that_are_endless(folder):
+    """An infinite range makes every difference a share of nothing."""
+    values = np.array([[0, np.inf, 0], [0, 0, 0]], np.float32)
+    return write_golden_bundle(folder, data=GOLDEN_PIXELS.tobytes() + values.tobytes())
+
+
+def golden_that_is_a_pickle(folder):
+    """Runs what it likes in whoever unpickles it; the file is numbers to us, and these are not what the model gives."""
+
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(folder / "unpickled"),)
+
+    return write_golden_bundle(folder, data=pickle.dumps(Attack()).ljust(72, b"\0"))
+
+
+def golden_that_unpacks_to_much(folder):
+    """An .npz of 100 kB that unpacks to 100 MB; nothing in a bundle is ever unpacked."""
+    packed = io.BytesIO()
+    np.savez_compressed(packed, pixels=np.zeros(100_000_000, np.uint8))
+    return write_golden_bundle(folder, data=packed.getvalue())
+
+
 ATTACKS = [
     (file_above_the_folder, IntegrityError, "file: expected a plain name without folders, found '../secret'"),
     (absolute_file, IntegrityError, "file: expected a plain name without folders, found '/etc/passwd'"),
@@ -349,14 +437,34 @@ ATTACKS = [
     (same_length_other_model, IntegrityError, "the file is damaged or was changed"),
     (empty_digest, IntegrityError, "sha256: expected 64 lower-case hexadecimal digits"),
     (model_in_place_of_the_manifest, IntegrityError, "manifest.json: expected"),
+    (golden_cut_short, IntegrityError, "golden.bin: expected 72 bytes, found 71"),
+    (golden_of_other_bytes, IntegrityError, "the file is damaged or was changed"),
+    (golden_behind_the_end, IntegrityError, "golden: expected an end within 72 bytes, found 1048624"),
+    (golden_of_endless_shape, IntegrityError, "shape: expected 1 to 4 lengths of 1 to 4194304, found [4611686018427"),
+    (
+        golden_shape_of_many_digits,
+        IntegrityError,
+        "output_shapes: expected 1 to 4 lengths of 1 to 4194304, found [1000",
+    ),
+    (
+        golden_outputs_of_python_objects,
+        IntegrityError,
+        "expected outputs of float32, uint8, int8, int16, found 'object'",
+    ),
+    (golden_outputs_that_are_no_numbers, IntegrityError, "expected golden outputs that are numbers, found others"),
+    (golden_outputs_that_are_endless, IntegrityError, "expected golden outputs that are numbers, found others"),
+    (golden_that_is_a_pickle, IntegrityError, "classifier fake float32: expected the golden outputs byte for byte"),
+    (golden_that_unpacks_to_much, IntegrityError, "classifier fake float32: expected the golden outputs byte for byte"),
 ]
 
 
 @pytest.mark.parametrize(("attack", "kind", "message"), ATTACKS, ids=[attack.__name__ for attack, _, _ in ATTACKS])
-def test_an_attack_is_refused(tmp_path, attack, kind, message):
+def test_an_attack_is_refused(tmp_path, monkeypatch, attack, kind, message):
+    monkeypatch.setattr("fer_edge.golden.load_engine", lambda name: fake_engine(first_three))
     path = attack(tmp_path / "bundle")
     with pytest.raises(FerEdgeError) as raised:
-        Bundle.open(path).verify()
+        open_verify_and_replay(path)
+    assert not (tmp_path / "bundle" / "unpickled").exists()
     assert type(raised.value) is kind
     text = str(raised.value)
     assert message in text
@@ -364,9 +472,20 @@ def test_an_attack_is_refused(tmp_path, attack, kind, message):
     assert text.isprintable()
 
 
+def open_verify_and_replay(path):
+    bundle = Bundle.open(path)
+    bundle.verify()
+    check_replays(bundle, list(replay_golden(bundle)))
+
+
+def test_golden_vectors_without_an_attack_pass(tmp_path, monkeypatch):
+    monkeypatch.setattr("fer_edge.golden.load_engine", lambda name: fake_engine(first_three))
+    open_verify_and_replay(write_golden_bundle(tmp_path / "bundle"))
+
+
 def test_the_table_holds_every_attack():
     here = sys.modules[__name__]
-    helpers = {"with_manifest", "with_model_named", "archive"}
+    helpers = {"with_manifest", "with_model_named", "archive", "golden_with", "open_verify_and_replay"}
     functions = {
         name
         for name, value in vars(here).items()
@@ -394,7 +513,7 @@ for path in sys.argv[2:]:
 def test_no_attack_takes_much_memory_or_time(tmp_path):
     chosen = [
         model_is_a_device, huge_sparse_model, huge_sparse_manifest, deep_nesting, deep_objects, many_keys, long_key,
-        number_of_many_digits, zip_bomb, zip_with_lying_size,
+        number_of_many_digits, zip_bomb, zip_with_lying_size, golden_of_endless_shape, golden_shape_of_many_digits,
     ]  # fmt: skip
     paths = [str(attack(tmp_path / attack.__name__)) for attack in chosen]
     # numpy alone takes most of it.

@@ -46,7 +46,7 @@ def calibrated(model, calibration):
 @pytest.fixture(scope="session")
 def litert(calibrated):
     """The network's .tflite files, with inner names and without."""
-    from fer_edge_convert.litert import quantize_litert, without_inner_names
+    from fer_edge_convert.litert import compact_litert, quantize_litert
 
     source = calibrated.model.litert
     ranges = calibrated.litert_ranges("min-max")
@@ -57,7 +57,7 @@ def litert(calibrated):
             for precision in ("float16", "dynamic-int8", "int16", "int8")
         },
     }
-    return SimpleNamespace(named=named, files={key: without_inner_names(data) for key, data in named.items()})
+    return SimpleNamespace(named=named, files={key: compact_litert(data) for key, data in named.items()})
 
 
 @pytest.fixture(scope="session")

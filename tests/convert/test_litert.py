@@ -171,3 +171,28 @@ def test_mini_xception_in_int8_is_below_100_kilobytes(converters, calibration):
     (made,) = quantizer_for("litert", calibrated).convert("int8", VariantRecipe()).contents
     assert 58_423 < len(made) < 100_000
     assert dtypes_of(made) == {"int8", "int32"}
+
+
+def test_equal_lists_of_numbers_are_stored_once(litert):
+    """The zero points of a channel's weights are zeros, as many as channels, for each tensor that has channels."""
+    zeros = np.zeros(16, "<i8").tobytes()
+    assert litert.named["int8"].count(zeros) > 2
+    assert litert.files["int8"].count(zeros) <= 1
+    assert len(litert.files["int8"]) < 0.8 * len(litert.named["int8"])
+
+
+def test_large_weights_end_up_inside_the_file(converters):
+    """LiteRT's quantizer puts them behind the flatbuffer, where what writes the compact file does not look."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((48, 48, 1), name="pixels")
+    x = keras.layers.Dense(300, activation="relu")(keras.layers.Flatten()(image))
+    network = keras.Model(image, keras.layers.Dense(7)(x))
+    calibrated = CalibratedModel(KerasFloatModel(network), coded(IMAGES[:10]), (-1.0, 127 / 128))
+    (made,) = quantizer_for("litert", calibrated).convert("int8", VariantRecipe()).contents
+    assert 2304 * 300 < len(made) < 1.02 * 2304 * 300 + 3000
+    scale, zero_point = interpreter_of(made).get_output_details()[0]["quantization"]
+    answers = (run_litert(made, (IMAGES.astype(np.int16) - 128).astype(np.int8)).astype(float) - zero_point) * scale
+    expected = network.predict(coded(IMAGES), verbose=0)
+    assert np.abs(answers - expected).mean() < 0.03 * np.ptp(expected)

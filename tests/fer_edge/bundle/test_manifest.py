@@ -7,9 +7,9 @@ import json
 import re
 
 import pytest
-from runtime_support import manifest_json, tensor_json
+from runtime_support import GOLDEN_BYTES, golden_manifest_json, manifest_json, tensor_json
 
-from fer_edge.bundle import FileEntry, Manifest
+from fer_edge.bundle import FileEntry, GoldenOutputs, GoldenPixels, Manifest
 from fer_edge.engines import TensorSpec
 from fer_edge.errors import IntegrityError
 from fer_edge.preprocess import PixelCoding
@@ -34,6 +34,18 @@ def test_every_field_is_read():
     assert variant.inputs == (TensorSpec(name="pixels", shape=(None, 6, 4, 1), dtype="float32"),)
     assert variant.outputs == (TensorSpec(name="logits", shape=(None, 3), dtype="float32"),)
     assert stage.coding(variant) == PixelCoding(mean=128.0, std=128.0)
+    assert (manifest.golden, stage.golden, variant.golden) == (None, None, None)
+    assert manifest.files() == (variant.model,)
+
+
+def test_every_field_of_golden_vectors_is_read():
+    manifest = Manifest.from_json(json.dumps(golden_manifest_json()))
+    stage = manifest.stages["classifier"]
+    assert manifest.golden == FileEntry(file="golden.bin", bytes=72, sha256=manifest.golden.sha256)
+    assert stage.golden == GoldenPixels(offset=0, shape=(2, 6, 4, 1), output_shapes=((2, 3),))
+    assert stage.variants[0].golden == GoldenOutputs(offset=48, reference_kernels=False, tolerance=0.0)
+    assert manifest.files() == (stage.variants[0].model, manifest.golden)
+    assert json.loads(manifest.to_json()) == golden_manifest_json()
 
 
 def test_the_text_of_a_manifest_read_is_the_text_it_was_read_from(default_bundle):
@@ -71,7 +83,7 @@ STAGES = "manifest.json, stages"
 STAGE = "manifest.json, stages, classifier"
 VARIANT = "manifest.json, stages, classifier, variants[0]"
 FLOAT = "manifest.json, stages, classifier, fake float32"
-KNOWN = "known: attribution, calibration, labels, licence, name, provenance, schema, stages, version"
+KNOWN = "known: attribution, calibration, golden, labels, licence, name, provenance, schema, stages, version"
 ABSENT = object()
 
 # Where in the manifest, what is put there (ABSENT takes the key out), and the message.
@@ -261,7 +273,7 @@ REFUSED = {
     "an input of another type": (
         ("stages", "classifier", "variants", 0, "inputs", 0, "dtype"),
         "float64",
-        f"{STAGE}: variant fake float32: dtype: expected one of float32, uint8, int8, found 'float64'",
+        f"{STAGE}: variant fake float32: dtype: expected one of float32, uint8, int8, int16, found 'float64'",
     ),
     "a quantized input without scale": (
         ("stages", "classifier", "variants", 0, "inputs", 0, "dtype"),
@@ -367,6 +379,137 @@ def test_what_is_refused(case):
     with pytest.raises(IntegrityError) as raised:
         Manifest.from_json(text)
     assert str(raised.value) == message
+
+
+GOLDEN = f"{STAGE}, golden"
+FLOAT_GOLDEN = f"{FLOAT}, golden"
+VARIANT_GOLDEN = f"{VARIANT}, golden"
+THERE = "expected an object, as the bundle has golden vectors, found null"
+LENGTHS = "expected 1 to 4 lengths of 1 to 4194304, found"
+STATED = "expected shapes that fit (None, 6, 4, 1), (None, 3), found"
+OF_STAGE = ("stages", "classifier", "golden")
+OF_VARIANT = ("stages", "classifier", "variants", 0, "golden")
+
+GOLDEN_REFUSED = {
+    "no key": (OF_STAGE, ABSENT, f"{STAGE}: the key 'golden' is missing"),
+    "no key of a variant": (OF_VARIANT, ABSENT, f"{VARIANT}: the key 'golden' is missing"),
+    "no file": (
+        ("golden",), None, f"{GOLDEN}: expected null, as the bundle has no golden vectors, found an object"
+    ),
+    "no pixels": (OF_STAGE, None, f"{GOLDEN}: {THERE}"),
+    "no outputs": (OF_VARIANT, None, f"{FLOAT_GOLDEN}: {THERE}"),
+    "a folder above": (
+        ("golden", "file"), "../x", f"{ROOT}, golden: file: expected a plain name without folders, found '../x'"
+    ),
+    "a large file": (
+        ("golden", "bytes"), 4194305, f"{ROOT}, golden: bytes: expected 1 to 4194304, found 4194305"
+    ),
+    "pixels behind the end": (
+        (*OF_STAGE, "offset"), 25, f"{GOLDEN}: expected an end within 72 bytes, found 73"
+    ),
+    "outputs behind the end": (
+        (*OF_VARIANT, "offset"), 49, f"{FLOAT_GOLDEN}: expected an end within 72 bytes, found 73"
+    ),
+    "a file one byte short": (
+        ("golden", "bytes"), 71, f"{FLOAT_GOLDEN}: expected an end within 71 bytes, found 72"
+    ),
+    "an offset in front of the file": (
+        (*OF_VARIANT, "offset"), -1, f"{VARIANT_GOLDEN}: offset: expected 0 to 4194304, found -1"
+    ),
+    "an offset of 400 digits": (
+        (*OF_STAGE, "offset"), 10**400, f"{GOLDEN}: offset: expected 0 to 4194304, found 1{'0' * 19}"
+    ),
+    "pixels of another size": ((*OF_STAGE, "shape"), [2, 6, 5, 1], f"{FLOAT_GOLDEN}: {STATED} (2, 6, 5, 1), (2, 3)"),
+    "pixels of another colour": (
+        (*OF_STAGE, "shape"), [2, 6, 4, 3], f"{FLOAT_GOLDEN}: {STATED} (2, 6, 4, 3), (2, 3)"
+    ),
+    "another number of images": (
+        (*OF_STAGE, "shape"), [1, 6, 4, 1], f"{FLOAT_GOLDEN}: {STATED} (1, 6, 4, 1), (2, 3)"
+    ),
+    "an axis too few": ((*OF_STAGE, "shape"), [2, 6, 4], f"{FLOAT_GOLDEN}: {STATED} (2, 6, 4), (2, 3)"),
+    "outputs of another length": (
+        (*OF_STAGE, "output_shapes"), [[2, 4]], f"{FLOAT_GOLDEN}: {STATED} (2, 6, 4, 1), (2, 4)"
+    ),
+    "an output too many": (
+        (*OF_STAGE, "output_shapes"), [[2, 3], [2, 3]], f"{FLOAT_GOLDEN}: {STATED} (2, 6, 4, 1), (2, 3), (2, 3)"
+    ),
+    "no images": ((*OF_STAGE, "shape"), [0, 6, 4, 1], f"{GOLDEN}: shape: {LENGTHS} [0, 6, 4, 1]"),
+    "a length that is null": ((*OF_STAGE, "shape"), [None, 6, 4, 1], f"{GOLDEN}: shape: {LENGTHS} [None, 6, 4, 1]"),
+    "a length that is true": ((*OF_STAGE, "shape"), [True, 6, 4, 1], f"{GOLDEN}: shape: {LENGTHS} [True, 6, 4, 1]"),
+    "a length of 400 digits": (
+        (*OF_STAGE, "output_shapes"), [[10**400, 3]], f"{GOLDEN}: output_shapes: {LENGTHS} [1{'0' * 58}"
+    ),
+    "many axes": ((*OF_STAGE, "shape"), [1] * 1000, f"{GOLDEN}: shape: {LENGTHS} [{'1, ' * 19}1,"),
+    "no axes": ((*OF_STAGE, "output_shapes"), [[]], f"{GOLDEN}: output_shapes: {LENGTHS} []"),
+    "lengths without shapes": (
+        (*OF_STAGE, "output_shapes"), [2, 3], f"{GOLDEN}, output_shapes: expected a list of list, found int in it"
+    ),
+    "outputs of another type": (
+        ("stages", "classifier", "variants", 0, "outputs", 0, "dtype"),
+        "object",
+        f"{FLOAT_GOLDEN}: expected outputs of float32, uint8, int8, int16, found 'object'",
+    ),
+    "a number for a switch": (
+        (*OF_VARIANT, "reference_kernels"), 1, f"{VARIANT_GOLDEN}, reference_kernels: expected bool, found int"
+    ),
+    "a negative tolerance": (
+        (*OF_VARIANT, "tolerance"), -0.1, f"{VARIANT_GOLDEN}: tolerance: expected 0 to 1, found -0.1"
+    ),
+    "a tolerance of everything": (
+        (*OF_VARIANT, "tolerance"), 1.5, f"{VARIANT_GOLDEN}: tolerance: expected 0 to 1, found 1.5"
+    ),
+    "a near key": (
+        (*OF_VARIANT, "tolerances"), 0, f"{VARIANT_GOLDEN}: unknown key 'tolerances'; did you mean tolerance?"
+    ),
+    "an unknown key of pixels": (
+        (*OF_STAGE, "shapes"), [], f"{GOLDEN}: unknown key 'shapes'; did you mean shape?"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GOLDEN_REFUSED)
+def test_what_is_refused_of_golden_vectors(case):
+    path, value, message = GOLDEN_REFUSED[case]
+    text = json.dumps(changed(golden_manifest_json(), path, value))
+    with pytest.raises(IntegrityError) as raised:
+        Manifest.from_json(text)
+    assert str(raised.value) == message
+
+
+def test_golden_outputs_without_a_golden_file():
+    content = golden_manifest_json()
+    content.update(golden=None)
+    content["stages"]["classifier"]["golden"] = None
+    message = f"{FLOAT_GOLDEN}: expected null, as the bundle has no golden vectors, found an object"
+    with pytest.raises(IntegrityError, match=f"^{re.escape(message)}$"):
+        Manifest.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        pytest.param(("golden", "bytes"), 4194304, id="largest file"),
+        pytest.param((*OF_STAGE, "offset"), 24, id="pixels at the end"),
+        pytest.param((*OF_VARIANT, "offset"), 0, id="outputs in the pixels' place"),
+        pytest.param((*OF_VARIANT, "tolerance"), 1, id="largest tolerance"),
+    ],
+)
+def test_the_limits_of_golden_vectors_are_taken(path, value):
+    assert len(GOLDEN_BYTES) == 72
+    Manifest.from_json(json.dumps(changed(golden_manifest_json(), path, value)))
+
+
+def test_golden_outputs_of_pnet_have_any_height_and_width():
+    content = json.loads(detector_stage("pnet", [1, 4]))
+    stage = content["stages"]["pnet"]
+    stage["variants"][0]["outputs"] = [tensor_json(name, [1, 5, 5, n]) for name, n in (("a", 1), ("b", 4))]
+    stage["variants"][0]["golden"] = {"offset": 0, "reference_kernels": False, "tolerance": 0.5}
+    stage["golden"] = {"offset": 0, "shape": [2, 30, 20, 3], "output_shapes": [[2, 10, 5, 1], [2, 10, 5, 4]]}
+    content["golden"] = {"file": "golden.bin", "bytes": 3600, "sha256": "0" * 64}
+    assert Manifest.from_json(json.dumps(content)).stages["pnet"].golden.output_shapes[1] == (2, 10, 5, 4)
+    stage["golden"]["output_shapes"][1][3] = 3
+    with pytest.raises(IntegrityError, match=r"golden: expected shapes that fit .*, found .*\(2, 10, 5, 3\)$"):
+        Manifest.from_json(json.dumps(content))
 
 
 @pytest.mark.parametrize("case", NAMES)

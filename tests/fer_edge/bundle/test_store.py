@@ -8,7 +8,7 @@ import shutil
 import zipfile
 
 import pytest
-from runtime_support import MODEL_BYTES, write_bundle
+from runtime_support import GOLDEN_BYTES, MODEL_BYTES, manifest_json, write_bundle, write_golden_bundle
 
 from fer_edge.bundle import Bundle, default_bundle_path
 from fer_edge.errors import InputError, IntegrityError
@@ -59,14 +59,18 @@ def test_the_installed_bundle_is_whole():
     assert bundle.verify() == len(files)
 
 
-def test_a_file_that_two_variants_share_counts_once(default_bundle):
-    entries = [
-        entry.file
-        for stage in default_bundle.manifest.stages.values()
-        for variant in stage.variants
-        for entry in variant.files()
-    ]
-    assert default_bundle.verify() == len(set(entries))
+@pytest.mark.parametrize("sha256", [None, "0" * 64], ids=["the same file", "another file of that name"])
+def test_a_file_that_two_variants_share_counts_once(tmp_path, store, sha256):
+    content = manifest_json()
+    (first,) = content["stages"]["classifier"]["variants"]
+    second = {**first, "precision": "int8", "model": {**first["model"], "sha256": sha256 or first["model"]["sha256"]}}
+    content["stages"]["classifier"]["variants"].append(second)
+    bundle = Bundle.open(store(write_bundle(tmp_path / "bundle", content)))
+    if sha256 is None:
+        assert bundle.verify() == 1
+    else:
+        with pytest.raises(IntegrityError, match="expected SHA-256 0000000000000000"):
+            bundle.verify()
 
 
 def damaged(change):
@@ -102,6 +106,29 @@ def test_a_damaged_file(tmp_path, store, change, reason):
             read()
         reason_found = reason.format(expected=expected, found=found)
         assert str(raised.value) == f"{bundle.path}: {MODEL}: {reason_found} the bundle again"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(GOLDEN_BYTES[:-1], "golden.bin: expected 72 bytes, found 71;", id="cut short"),
+        pytest.param(GOLDEN_BYTES * 1000, "golden.bin: expected 72 bytes, found more than 72;", id="much too long"),
+        pytest.param(
+            bytes([GOLDEN_BYTES[0] ^ 1]) + GOLDEN_BYTES[1:], "golden.bin: expected SHA-256 ", id="bit flipped"
+        ),
+        pytest.param(None, "golden.bin is missing; expected 72 bytes", id="missing"),
+    ],
+)
+def test_golden_vectors_are_a_file_like_any(tmp_path, store, data, reason):
+    folder = write_golden_bundle(tmp_path / "bundle")
+    assert Bundle.open(store(folder)).verify() == 2
+    if data is None:
+        (folder / "golden.bin").unlink()
+    else:
+        (folder / "golden.bin").write_bytes(data)
+    bundle = Bundle.open(store(folder))
+    with pytest.raises(IntegrityError, match=f"^{re.escape(f'{bundle.path}: {reason}')}"):
+        bundle.verify()
 
 
 def test_a_missing_file(tmp_path, store):
