@@ -10,6 +10,8 @@ from fer_edge.engines import TensorSpec
 
 __all__ = ["EdgeTensors", "align_addition_scales", "shortened_onnx", "take_out_edge_quantizers", "without_names"]
 
+# A scale that is such a multiple already, but for rounding, keeps it.
+_LOG2_TOLERANCE = 1e-6
 _SHAPE_OPS = ("Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
 
@@ -60,15 +62,18 @@ def take_out_edge_quantizers(model: Any) -> EdgeTensors:
 
 
 def align_addition_scales(model: Any) -> None:
-    """Give both inputs of each addition one scale, a power of two times the output's.
+    """Make each input's scale of each addition a power of two times the output's.
 
     ONNX Runtime adds quantized tensors in float32, as a * (scale_a / scale_out) + b * (scale_b / scale_out), rounded;
     aarch64 fuses the multiplication with the addition and x86 does not, so sums near a half come out differently.
     Powers of two make every product and sum exact, and the answers the same.
 
+    A range grows upwards: its lower end stays where it is, but for a step, because a rectifier that was folded into a
+    tensor's quantization is nothing but a range that begins at zero.
+
     Args:
-        model: onnx.ModelProto in QDQ form with uint8 activations, changed in place; what feeds an addition must feed
-            nothing else, as in a residual network.
+        model: onnx.ModelProto in QDQ form with uint8 activations, changed in place. A tensor that goes into several
+            additions fits the last of them.
     """
     import math
 
@@ -78,21 +83,24 @@ def align_addition_scales(model: Any) -> None:
     constants = {item.name: item for item in model.graph.initializer}
     maker = {name: node for node in model.graph.node for name in node.output}
 
-    def parameters(dequantizer: Any) -> tuple[float, int]:
-        scale, zero_point = (numpy_helper.to_array(constants[name]).item() for name in dequantizer.input[1:3])
+    def parameters(quantizer: Any) -> tuple[float, int]:
+        scale, zero_point = (numpy_helper.to_array(constants[name]).item() for name in quantizer.input[1:3])
         return scale, zero_point
 
-    for addition in (node for node in model.graph.node if node.op_type == "Add"):
+    # Backwards, because a residual network's sums are inputs of its next addition.
+    for addition in reversed([node for node in model.graph.node if node.op_type == "Add"]):
         sources = [maker[name] for name in addition.input if name in maker]
-        if len(sources) < 2 or any(node.op_type != "DequantizeLinear" for node in sources):
+        sink = _first_reader(model.graph, addition.output[0])
+        if len(sources) < 2 or any(node.op_type != "DequantizeLinear" for node in sources) or sink is None:
             continue  # of a constant, or of layers that stay in float32
-        output_scale, _ = parameters(_first_reader(model.graph, addition.output[0]))
-        ranges = [(-zero * scale, (255 - zero) * scale) for scale, zero in map(parameters, sources)]
-        low, high = min(pair[0] for pair in ranges), max(pair[1] for pair in ranges)
-        scale = output_scale * 2.0 ** math.ceil(math.log2((high - low) / 255 / output_scale))
-        zero_point = round(-low / scale)
+        if sink.op_type != "QuantizeLinear":
+            continue
+        output_scale, _ = parameters(sink)
         for source in sources:
-            for name, value in ((source.input[1], np.float32(scale)), (source.input[2], np.uint8(zero_point))):
+            scale, zero_point = parameters(source)
+            new_scale = output_scale * 2.0 ** math.ceil(math.log2(scale / output_scale) - _LOG2_TOLERANCE)
+            new_zero_point = min(math.ceil(zero_point * scale / new_scale), 255)
+            for name, value in ((source.input[1], np.float32(new_scale)), (source.input[2], np.uint8(new_zero_point))):
                 constants[name].CopyFrom(numpy_helper.from_array(np.array(value), name))
 
 

@@ -5,7 +5,9 @@ import pytest
 from convert.support import calibration_images, coded, run_onnx
 
 from fer_edge.engines import TensorSpec
+from fer_edge_convert.float_model import KerasFloatModel
 from fer_edge_convert.onnx import onnx_layers, onnx_observer, to_onnx_float16, to_onnx_int8
+from fer_edge_convert.quantizers import CalibratedModel
 
 pytestmark = pytest.mark.host
 
@@ -110,20 +112,60 @@ def test_weights_keep_seven_bits(shipped):
     assert max(int(np.abs(array.astype(int)).max()) for array in weights) == 64
 
 
-def test_additions_are_exact_in_float32(shipped):
-    """Both inputs of an addition have one scale, the output's times a power of two, so nothing is left to rounding."""
+def scale_ratios(graph) -> list[float]:
+    """Of both inputs of each addition to its output."""
     from onnx import numpy_helper
 
-    constants = {item.name: numpy_helper.to_array(item) for item in shipped.initializer}
-    maker = {name: node for node in shipped.node for name in node.output}
-    reader = {name: node for node in shipped.node for name in node.input}
-    additions = [node for node in shipped.node if node.op_type == "Add"]
-    assert len(additions) == 4
-    for addition in additions:
-        first, second = (constants[maker[name].input[1]].item() for name in addition.input)
-        ratio = np.float32(first) / np.float32(constants[reader[addition.output[0]].input[1]].item())
-        assert first == second
-        assert np.frexp(ratio)[0] == 0.5
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    reader = {name: node for node in graph.node for name in node.input}
+    return [
+        float(constants[maker[name].input[1]]) / float(constants[reader[addition.output[0]].input[1]])
+        for addition in graph.node
+        if addition.op_type == "Add"
+        for name in addition.input
+    ]
+
+
+def test_additions_are_exact_in_float32(shipped):
+    """Scales of an addition's inputs are the output's times a power of two, so nothing is left to rounding."""
+    ratios = scale_ratios(shipped)
+    assert len(ratios) == 8
+    assert {float(np.frexp(np.float32(ratio))[0]) for ratio in ratios} == {0.5}
+
+
+@pytest.fixture(scope="module")
+def residual(converters):
+    """Two residual blocks with identity shortcuts and a rectifier after each addition."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(4)
+    image = keras.Input((48, 48, 1), name="pixels")
+    x = layers.ReLU()(layers.Conv2D(8, 3, strides=4, padding="same")(image))
+    for _ in range(2):
+        y = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+        x = layers.ReLU()(layers.Add()([layers.Conv2D(8, 3, padding="same")(y), x]))
+    return keras.Model(image, layers.Dense(7)(layers.GlobalAveragePooling2D()(x)))
+
+
+def test_sums_that_are_rectified_stay_rectified(residual, calibration):
+    """A rectifier is folded into its sum's quantization: with a lower end below zero it would be gone."""
+    import onnx
+
+    calibrated = CalibratedModel(KerasFloatModel(residual), calibration, (-1.0, 127 / 128))
+    made = to_onnx_int8(calibrated.model.onnx, calibrated.onnx_ranges("min-max"))
+    graph = onnx.load_model_from_string(made.model).graph
+    assert not any(node.op_type == "Relu" for node in graph.node)
+    ratios = scale_ratios(graph)
+    assert len(ratios) == 4
+    assert {float(np.frexp(np.float32(ratio))[0]) for ratio in ratios} == {0.5}
+
+    expected = residual.predict(coded(IMAGES), verbose=0)
+    (stored,) = run_onnx(made.model, pixels=IMAGES)
+    error = np.abs(made.outputs[0].dequantize(stored) - expected)
+    assert error.mean() < 0.03 * np.ptp(expected)
+    assert (stored.argmax(1) == expected.argmax(1)).mean() >= 0.9
 
 
 def test_float16_stores_half_and_answers_as_the_network(onnx_float32, model):
