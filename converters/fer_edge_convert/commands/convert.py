@@ -65,11 +65,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
     source = parser.add_argument_group("what a model folder says of itself, and other files do not")
     source.add_argument("--labels", nargs="+", metavar="NAME", help="the classes in the order of the outputs")
-    source.add_argument("--pixel-mean", type=float, metavar="X", help="the network takes (pixel - mean) / std")
-    source.add_argument("--pixel-std", type=float, metavar="X", help="of the same")
     source.add_argument(
-        "--layout", metavar="AXES", help="of an ONNX input that can be read as NCHW and NHWC"
+        "--pixel-mean",
+        type=float,
+        metavar="X",
+        help="the network takes (pixel - mean) / std: often 0 and 255, or 127.5 twice",
     )
+    source.add_argument("--pixel-std", type=float, metavar="X", help="of the same")
+    source.add_argument("--layout", metavar="AXES", help="of an ONNX input that can be read as NCHW and NHWC")
     source.add_argument("--trust", action="store_true", help="load files that can run code of whoever made them")
 
     quantizing = parser.add_argument_group("quantizing")

@@ -11,7 +11,10 @@ import numpy as np
 
 from fer_edge.errors import InputError, UsageError
 from fer_edge.files import sha256_of_file
-from fer_edge_convert.float_model import FloatModel, KerasFloatModel
+from fer_edge_convert.float_model import FloatModel, Shape
+from fer_edge_convert.inputs.converter_errors import one_line
+from fer_edge_convert.inputs.keras_file import KerasFileModel, load_keras, read_keras
+from fer_edge_convert.inputs.network import Network
 from fer_edge_convert.inputs.onnx_file import Layout, read_onnx
 from fer_edge_convert.inputs.saved_model import read_saved_model
 from fer_edge_convert.inputs.trust import refuse_pickles
@@ -20,7 +23,13 @@ from fer_edge_train.model_folder import RECORD_NAME, read_classifier
 __all__ = ["SourceClassifier", "SourceOptions", "read_source"]
 
 _LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+_FORMATS = {".keras": "Keras", ".h5": "Keras", ".hdf5": "Keras", ".onnx": "ONNX"}
+_SAVED_MODEL_NAME = "saved_model.pb"
 _PROBED_IMAGES = 8
+_CHANNELS = (1, 3)
+# What a manifest may state.
+_MAX_PIXEL_MEAN = 1e6
+_MIN_PIXEL_STD, _MAX_PIXEL_STD = 1e-3, 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +52,20 @@ class SourceOptions:
     def __post_init__(self) -> None:
         if self.layout is not None and self.layout not in _LAYOUTS:
             raise UsageError(f"--layout: expected {' or '.join(_LAYOUTS)}, found {self.layout!r}")
-        if self.pixel_std is not None and not self.pixel_std > 0:
-            raise UsageError(f"--pixel-std: expected a positive number, found {self.pixel_std:g}")
-        if self.labels is not None and len(set(self.labels)) != len(self.labels):
-            raise UsageError(f"--labels: expected each class once, found {', '.join(self.labels)}")
+        if self.pixel_mean is not None and not abs(self.pixel_mean) <= _MAX_PIXEL_MEAN:
+            raise UsageError(
+                f"--pixel-mean: expected {-_MAX_PIXEL_MEAN:.12g} to {_MAX_PIXEL_MEAN:.12g}, found {self.pixel_mean:g}"
+            )
+        if self.pixel_std is not None and not _MIN_PIXEL_STD <= self.pixel_std <= _MAX_PIXEL_STD:
+            raise UsageError(
+                f"--pixel-std: expected {_MIN_PIXEL_STD:.12g} to {_MAX_PIXEL_STD:.12g}, found {self.pixel_std:g}"
+            )
+        if self.labels is not None:
+            if len(set(self.labels)) != len(self.labels):
+                raise UsageError(f"--labels: expected each class once, found {', '.join(self.labels)}")
+            for label in self.labels:
+                if not label.strip() or not label.isprintable():
+                    raise UsageError(f"--labels: expected names that can be read, found {label!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +75,7 @@ class SourceClassifier:
     Attributes:
         model: the network; it gives logits.
         name: of the model.
-        sha256: of its file, or of a SavedModel's files and their names.
+        sha256: of its file; where there are several, of their names and digests.
         labels: the classes, in the order of the outputs.
         input_shape_hwc: height, width and channels of the input.
         pixel_mean, pixel_std: the network takes (pixel - mean) / std.
@@ -79,35 +98,36 @@ def read_source(path: Path, options: SourceOptions) -> SourceClassifier:
     Raises:
         InputError: there is nothing that can be converted at the path.
         IntegrityError: a model folder's file is not the one that its record describes.
-        UsageError: an option is missing, or contradicts what the file says of itself; or the file is not trusted.
+        UsageError: an option is missing, does not apply, or contradicts what the file says of itself; or the file is
+            not trusted.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; expected a model")
-    if (path / RECORD_NAME).is_file():
-        return _from_model_folder(path, options)
+    kind = _format(path)
+    if options.layout is not None and kind != "ONNX":
+        raise UsageError(f"--layout: expected an .onnx file, found {path}; leave it out")
+    return _from_model_folder(path, options) if kind is None else _from_others(path, kind, options)
+
+
+def _format(path: Path) -> str | None:
+    """Return the format's name, None for a model folder."""
+    if path.is_dir():
+        if (path / RECORD_NAME).is_file():
+            return None
+        if (path / _SAVED_MODEL_NAME).is_file():
+            return "SavedModel"
+        raise InputError(
+            f"{path}: expected a folder with {RECORD_NAME} (fer-edge train) or {_SAVED_MODEL_NAME}, found neither"
+        )
     refuse_pickles(path)
-    _require_description(path, options)
-    model, kind = _read_model(path, options)
-    _, height, width, channels = _shape_of(model, path)
-    labels = options.labels or ()
-    _check_outputs(model, labels, path)
-    digest = _digest(path)
-    name = path.stem if path.is_file() else path.name
-    return SourceClassifier(
-        model=model,
-        name=name,
-        sha256=digest,
-        labels=labels,
-        input_shape_hwc=(height, width, channels),
-        pixel_mean=float(options.pixel_mean or 0.0),
-        pixel_std=float(options.pixel_std or 1.0),
-        provenance={"model": {"name": name, "format": kind, "file": path.name, "sha256": digest}},
-    )
+    if path.suffix not in _FORMATS:
+        raise InputError(
+            f"{path}: expected .keras, .onnx, .h5, a SavedModel or a model folder, found {path.suffix or 'no ending'}"
+        )
+    return _FORMATS[path.suffix]
 
 
 def _from_model_folder(path: Path, options: SourceOptions) -> SourceClassifier:
-    import keras
-
     found = read_classifier(path)
     stated = {"labels": found.labels, "pixel_mean": found.pixel_mean, "pixel_std": found.pixel_std}
     for key, value in stated.items():
@@ -116,86 +136,104 @@ def _from_model_folder(path: Path, options: SourceOptions) -> SourceClassifier:
             raise UsageError(
                 f"--{key.replace('_', '-')}: the record of {path} states {value}, found {given}; leave it out"
             )
+    model = KerasFileModel(load_keras(found.path, trust=options.trust), str(path))
     return SourceClassifier(
-        model=KerasFloatModel(keras.saving.load_model(found.path, compile=False)),
+        model=model,
         name=found.name,
         sha256=found.sha256,
         labels=found.labels,
-        input_shape_hwc=found.input_shape_hwc,
+        input_shape_hwc=_check(model, found.labels, "its record", path),
         pixel_mean=found.pixel_mean,
         pixel_std=found.pixel_std,
         provenance={key: found.record[key] for key in ("command", "model", "data", "recipe", "measured")},
     )
 
 
-def _require_description(path: Path, options: SourceOptions) -> None:
-    missing = [
-        text
-        for value, text in (
-            (options.labels, "--labels (the classes in the order of its outputs)"),
-            (
-                options.pixel_mean,
-                "--pixel-mean and --pixel-std (it takes (pixel - mean) / std: often 0 255 or 127.5 127.5)",
-            ),
-        )
-        if value is None
-    ]
-    if not missing and options.pixel_std is None:
-        missing = ["--pixel-std"]
-    if missing:
-        raise UsageError(f"{path} does not say how it is used; add {' and '.join(missing)}")
-
-
-def _read_model(path: Path, options: SourceOptions) -> tuple[FloatModel, str]:
-    if path.is_dir():
-        if not (path / "saved_model.pb").is_file():
-            raise InputError(
-                f"{path}: expected a folder with {RECORD_NAME} (fer-edge train) or saved_model.pb, found neither"
-            )
-        return read_saved_model(path, trust=options.trust), "SavedModel"
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        layout = next((name for name in _LAYOUTS if name == options.layout), None)
-        return read_onnx(path, layout), "ONNX"
-    if suffix in (".keras", ".h5", ".hdf5"):
-        from fer_edge_convert.inputs.keras_file import read_keras
-
-        return read_keras(path, trust=options.trust), "Keras"
-    raise InputError(
-        f"{path}: expected .keras, .onnx, .h5, a SavedModel or a model folder, found {suffix or 'no ending'}"
+def _from_others(path: Path, kind: str, options: SourceOptions) -> SourceClassifier:
+    labels, pixel_mean, pixel_std = _description(path, options)
+    network = _read(path, kind, options)
+    shape_hwc = _check(network.model, labels, "--labels", path)
+    digest = _digest(network.files, path if path.is_dir() else path.parent)
+    name = path.stem if path.is_file() else path.resolve().name
+    return SourceClassifier(
+        model=network.model,
+        name=name,
+        sha256=digest,
+        labels=labels,
+        input_shape_hwc=shape_hwc,
+        pixel_mean=pixel_mean,
+        pixel_std=pixel_std,
+        provenance={
+            "model": {
+                "name": name,
+                "format": kind,
+                "written_by": network.written_by,
+                "file": path.name,
+                "sha256": digest,
+            }
+        },
     )
 
 
-def _shape_of(model: FloatModel, path: Path) -> tuple[None, int, int, int]:
+def _description(path: Path, options: SourceOptions) -> tuple[tuple[str, ...], float, float]:
+    labels, mean, std = options.labels, options.pixel_mean, options.pixel_std
+    if labels is not None and mean is not None and std is not None:
+        return labels, mean, std
+    stated = {"--labels": labels, "--pixel-mean": mean, "--pixel-std": std}
+    missing = [option for option, value in stated.items() if value is None]
+    hints = ["--labels are the classes in the order of its outputs"] if labels is None else []
+    if mean is None or std is None:
+        hints.append("it takes (pixel - mean) / std, mostly with 0 and 255 or 127.5 and 127.5")
+    raise UsageError(f"{path} does not say how it is used; add {', '.join(missing)} ({'; '.join(hints)})")
+
+
+def _read(path: Path, kind: str, options: SourceOptions) -> Network:
+    if kind == "SavedModel":
+        return read_saved_model(path, trust=options.trust)
+    if kind == "ONNX":
+        return read_onnx(path, next((name for name in _LAYOUTS if name == options.layout), None))
+    return read_keras(path, trust=options.trust)
+
+
+def _check(model: FloatModel, labels: tuple[str, ...], labelled_by: str, path: Path) -> tuple[int, int, int]:
+    """Return height, width and channels of a network that answers each image with a logit for each label."""
     shape = model.input_shape
-    lengths = tuple(length for length in shape[1:] if length is not None)
-    if len(shape) != 4 or len(lengths) != 3:
-        raise InputError(f"{path}: expected an input of fixed height, width and channels, found {list(shape)}")
-    if lengths[2] not in (1, 3):
-        raise InputError(f"{path}: expected 1 or 3 channels on the last axis, found {list(shape)}")
-    return None, *lengths
-
-
-def _check_outputs(model: FloatModel, labels: tuple[str, ...], path: Path) -> None:
-    if len(model.output_shapes) != 1 or len(model.output_shapes[0]) != 2:
-        raise InputError(f"{path}: expected one output (n, classes), found {[list(s) for s in model.output_shapes]}")
-    classes = model.output_shapes[0][1]
-    if classes != len(labels):
-        raise InputError(f"{path}: expected as many outputs as --labels names ({len(labels)}), found {classes}")
-    rng = np.random.default_rng(0)
-    shape = (_PROBED_IMAGES, *(length or 0 for length in model.input_shape[1:]))
-    (answers,) = model.predict(rng.normal(size=shape).astype(np.float32))
-    if (answers >= 0).all() and np.allclose(answers.sum(axis=1), 1.0, atol=1e-3):
+    if len(shape) != 4 or None in shape[1:]:
+        raise InputError(f"{path}: expected an input of fixed height, width and channels, found {_text(shape)}")
+    if shape[0] is not None:
+        raise InputError(f"{path}: expected an input of any batch, found {_text(shape)}; save it with a free one")
+    height, width, channels = (int(length or 0) for length in shape[1:])
+    if channels not in _CHANNELS:
+        raise InputError(f"{path}: expected 1 or 3 channels on the last axis, found {_text(shape)}")
+    pixels = np.random.default_rng(0).normal(size=(_PROBED_IMAGES, height, width, channels)).astype(np.float32)
+    try:
+        answers = model.predict(pixels)
+    except Exception as error:  # engines raise anything
+        raise InputError(f"{path}: it cannot be run on {_PROBED_IMAGES} images ({one_line(error)})") from error
+    if len(answers) != 1 or answers[0].ndim != 2 or len(answers[0]) != _PROBED_IMAGES:
+        found = ", ".join(_text(item.shape) for item in answers)
+        raise InputError(f"{path}: expected an output [{_PROBED_IMAGES}, classes] for as many images, found {found}")
+    (logits,) = answers
+    if logits.shape[1] != len(labels):
+        raise InputError(
+            f"{path}: expected as many outputs as {labelled_by} names ({len(labels)}), found {logits.shape[1]}"
+        )
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1.0, atol=1e-3):
         raise InputError(
             f"{path}: expected logits, found probabilities (never negative, their sum 1); the runtime applies softmax "
             "itself: save the network without it"
         )
+    return height, width, channels
 
 
-def _digest(path: Path) -> str:
-    if path.is_file():
-        return sha256_of_file(path)
+def _text(shape: Shape) -> str:
+    return str(list(shape))
+
+
+def _digest(files: tuple[Path, ...], folder: Path) -> str:
+    if len(files) == 1:
+        return sha256_of_file(files[0])
     digest = hashlib.sha256()
-    for file in sorted(item for item in path.rglob("*") if item.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()}\n{sha256_of_file(file)}\n".encode())
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(folder).as_posix()}\n{sha256_of_file(file)}\n".encode())
     return digest.hexdigest()
