@@ -1,0 +1,183 @@
+"""What MTCNN's networks see in use: the inputs that set the int8 ranges of P-, R- and O-Net, from a float cascade.
+
+Random crops are no such inputs: P-Net sees pyramids drawn with an area filter, R- and O-Net see little but what the
+stage before took for a face. docs/mtcnn-int8.md measures the difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.detector import FaceDetector
+from fer_edge.detector.mtcnn import _crops
+from fer_edge.detector.pyramid import FIELD_PX
+from fer_edge.errors import InputError
+
+__all__ = ["TILE_PX", "CalibrationLimits", "DetectorCalibration", "calibration_of_detector"]
+
+Pixels = npt.NDArray[np.uint8]
+
+# Side of the squares cut from P-Net's canvases. Canvases differ in size and calibration wants one shape; a tile holds
+# 43 x 43 fields of P-Net.
+TILE_PX = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationLimits:
+    """How many inputs are kept, at most.
+
+    Attributes:
+        tiles_per_photo: of P-Net's canvas; at most this many from one photo.
+        pnet_tiles, rnet_crops, onet_crops: over all photos.
+    """
+
+    tiles_per_photo: int = 4
+    pnet_tiles: int = 300
+    rnet_crops: int = 500
+    onet_crops: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("tiles_per_photo", "pnet_tiles", "rnet_crops", "onet_crops"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DetectorCalibration:
+    """Inputs of the three networks, uint8 in B, G, R, and where they come from.
+
+    Attributes:
+        pnet: uint8 (n, 96, 96, 3), squares of packed pyramids, the black gaps between levels with them.
+        rnet: uint8 (n, 24, 24, 3), proposals of P-Net as they come: most are no faces.
+        onet: uint8 (n, 48, 48, 3), what R-Net let pass.
+        n_photos: looked at.
+        n_rnet_seen, n_onet_seen: crops that were there to draw from.
+        seed: of the draw.
+    """
+
+    pnet: Pixels
+    rnet: Pixels
+    onet: Pixels
+    n_photos: int
+    n_rnet_seen: int
+    n_onet_seen: int
+    seed: int
+
+    def of(self, stage: str) -> Pixels:
+        """Return the inputs of "pnet", "rnet" or "onet"."""
+        found: Pixels = {"pnet": self.pnet, "rnet": self.rnet, "onet": self.onet}[stage]
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what identifies the set, as JSON types."""
+        return {
+            "photos": self.n_photos,
+            "seed": self.seed,
+            **{
+                stage: {"images": len(self.of(stage)), "digest": hashlib.sha256(self.of(stage).tobytes()).hexdigest()}
+                for stage in ("pnet", "rnet", "onet")
+            },
+            "rnet_crops_seen": self.n_rnet_seen,
+            "onet_crops_seen": self.n_onet_seen,
+        }
+
+
+def calibration_of_detector(
+    photos_bgr: Iterable[Pixels], detector: FaceDetector, *, seed: int, limits: CalibrationLimits | None = None
+) -> DetectorCalibration:
+    """Run a detector on photos and draw from what its three stages are given.
+
+    Every crop of every photo has the same chance, so that proposals that are faces and others are drawn in the
+    proportion in which they occur. Memory is bounded by `limits`, whatever the number of photos.
+
+    Args:
+        photos_bgr: uint8 (height, width, 3), B, G, R; none of them may be measured on later.
+        detector: in float32, with the options that it will have in use.
+        seed: of the draw.
+        limits: how many inputs to keep.
+
+    Raises:
+        InputError: a stage was given nothing: there are no photos, or no face in them.
+        EngineError: the engine fails.
+    """
+    limits = limits or CalibrationLimits()
+    rng = np.random.default_rng(seed)
+    tiles, rnet, onet = (_Reservoir(size, rng) for size in (limits.pnet_tiles, limits.rnet_crops, limits.onet_crops))
+    n_photos = 0
+    for photo in photos_bgr:
+        n_photos += 1
+        canvas, proposals, survivors = _stage_inputs(photo, detector)
+        for tile in _tiles(canvas, limits.tiles_per_photo, rng):
+            tiles.offer(tile)
+        for crop in proposals:
+            rnet.offer(crop)
+        for crop in survivors:
+            onet.offer(crop)
+    for stage, kept in (("pnet", tiles), ("rnet", rnet), ("onet", onet)):
+        if not kept.items:
+            raise InputError(
+                f"calibration photos: expected some that give {stage} something to look at, found none in "
+                f"{n_photos} photos; give more photos of faces"
+            )
+    return DetectorCalibration(
+        pnet=np.stack(tiles.items),
+        rnet=np.stack(rnet.items),
+        onet=np.stack(onet.items),
+        n_photos=n_photos,
+        n_rnet_seen=rnet.n_seen,
+        n_onet_seen=onet.n_seen,
+        seed=seed,
+    )
+
+
+def _stage_inputs(photo_bgr: Pixels, detector: FaceDetector) -> tuple[Pixels, Pixels, Pixels]:
+    """Return P-Net's canvas and R- and O-Net's crops of one photo, made by the detector's own steps."""
+    octaves = [photo_bgr]
+    proposals = detector._propose(octaves)
+    canvas = detector._canvas_for((photo_bgr.shape[1], photo_bgr.shape[0]))
+    survivors = detector._reject(octaves, proposals)
+    return (
+        canvas.pixels,
+        _crops(octaves, proposals, detector._rnet),
+        _crops(octaves, survivors, detector._onet),
+    )
+
+
+def _tiles(canvas: Pixels, n: int, rng: np.random.Generator) -> list[Pixels]:
+    """Cut up to `n` squares out of a canvas at even places; what is smaller than one is put on black."""
+    height, width = canvas.shape[:2]
+    if min(height, width) < FIELD_PX:
+        return []
+    padded = np.zeros((max(height, TILE_PX), max(width, TILE_PX), 3), dtype=np.uint8)
+    padded[:height, :width] = canvas
+    tops, lefts = ((padded.shape[axis] - TILE_PX) // 2 + 1 for axis in (0, 1))
+    places = rng.choice(tops * lefts, min(n, tops * lefts), replace=False)
+    corners = [(2 * int(place // lefts), 2 * int(place % lefts)) for place in places]
+    return [padded[top : top + TILE_PX, left : left + TILE_PX].copy() for top, left in corners]
+
+
+class _Reservoir:
+    """Keeps `size` of a stream of unknown length, each with the same chance.
+
+    Vitter, "Random sampling with a reservoir", 1985, algorithm R.
+    """
+
+    def __init__(self, size: int, rng: np.random.Generator) -> None:
+        self._size, self._rng = size, rng
+        self.items: list[Pixels] = []
+        self.n_seen = 0
+
+    def offer(self, item: Pixels) -> None:
+        self.n_seen += 1
+        if len(self.items) < self._size:
+            self.items.append(item)
+            return
+        place = int(self._rng.integers(self.n_seen))
+        if place < self._size:
+            self.items[place] = item
