@@ -284,7 +284,7 @@ def test_a_table_is_shared_and_cannot_be_changed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "float16"}, "dtype: expected one of float32, uint8, int8, found 'float16'"),
+        ({"dtype": "float16"}, "dtype: expected one of float32, uint8, int8, int16, found 'float16'"),
         ({"std": 0.0}, "std: expected a positive number, found 0.0"),
         ({"std": -1.0}, "std: expected a positive number, found -1.0"),
         ({"std": math.nan}, "std: expected a positive number, found nan"),

@@ -17,7 +17,7 @@ from train.support import child_environment, run_python, write_learnable_csv
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
-N_EPOCHS = 60  # enough that some are left when a busy machine delivers a signal late
+N_EPOCHS = 200  # enough that some are left when a busy machine delivers a signal late
 MAIN = "import sys; from fer_edge.cli import main; sys.exit(main(sys.argv[1:]))"
 WEIGHTS = """
 import sys
