@@ -18,7 +18,7 @@ from fer_edge import __version__
 from fer_edge.bundle import Bundle, Manifest, StageSpec, Variant
 from fer_edge.bundle.store import MANIFEST_NAME
 from fer_edge.classifier import softmax
-from fer_edge.errors import GateError
+from fer_edge.errors import FerEdgeError, GateError, OutputError
 from fer_edge.files import check_folder_target, replace_folder
 from fer_edge.golden import check_replays, replay_golden
 from fer_edge.machine import package_versions
@@ -38,6 +38,7 @@ from fer_edge_convert.source_models import DetectorSource, read_detector
 from fer_edge_convert.tensor_errors import TensorError
 from fer_edge_convert.trials import Trials, layer_sensitivities
 from fer_edge_convert.variants import MadeVariant, make_variants, wanted_variants
+from fer_edge_train.datasets import FaceSet
 from fer_edge_train.evaluation import Evaluation, check_labels, evaluate
 
 __all__ = ["Conversion", "ConvertOptions", "convert"]
@@ -45,6 +46,7 @@ __all__ = ["Conversion", "ConvertOptions", "convert"]
 Floats = npt.NDArray[np.float32]
 
 _MTCNN_OUTPUT_LENGTHS = {"pnet": (1, 4), "rnet": (1, 4), "onet": (1, 4, 10)}
+_QUANTIZED = ("int8", "int16", "dynamic-int8")  # precisions in which single layers can stay in float32
 _CALIBRATED = ("int8", "int16")  # precisions whose activations have fixed ranges
 _N_WORST_LAYERS = 3
 _COMPARED_IMAGES = 64  # tensor by tensor
@@ -148,9 +150,11 @@ def convert(
         manifest = _finish(manifest, staging)
         figures, latencies_ms = job.measure(Bundle.open(staging), wanted)
         try:
-            options.gates.check(figures, latencies_ms, "run it with --search, or see docs/quantization.md")
+            hint = "see docs/quantization.md" if options.search else "run it with --search, or see docs/quantization.md"
+            options.gates.check(figures, latencies_ms, hint)
         except GateError as error:
-            raise GateError(f"{error}; {job.worst_layers(figures, recipe)}") from error
+            blame = job.worst_layers(figures, recipe)
+            raise GateError(f"{error}; {blame}" if blame else str(error)) from error
         _finish(_with_figures(manifest, figures, job), staging)
         pixels = photo_pixels(Bundle.open(staging))
         manifest = _finish(add_golden(staging, pixels, attribution=PHOTO_ATTRIBUTION), staging)
@@ -158,6 +162,10 @@ def convert(
         bundle.verify()
         check_replays(bundle, list(replay_golden(bundle)))
         replace_folder(staging, out)
+    except FerEdgeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}; nothing was written") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     job.forget_search(out)
@@ -210,7 +218,8 @@ class _Job:
 
     def forget_search(self, out: Path) -> None:
         """Remove what an interrupted search would need."""
-        self._memory(out).unlink(missing_ok=True)
+        if self._options.search:
+            self._memory(out).unlink(missing_ok=True)
 
     def convert(self, wanted: Sequence[tuple[str, str]], recipe: QuantizationRecipe, folder: Path) -> StageSpec:
         """Write the classifier's files; return its stage."""
@@ -260,28 +269,39 @@ class _Job:
         return {engine: errors for engine, errors in found.items() if errors}
 
     def worst_layers(self, figures: Sequence[VariantFigures], recipe: QuantizationRecipe) -> str:
-        """Say which layers cost the worst of the quantized files most."""
-        quantized = [found for found in figures if found.precision == "int8"]
-        if not quantized:
-            return "no file is int8, so no layer is to blame"
-        worst = max(quantized, key=lambda found: found.drop_points)
-        sensitivities = layer_sensitivities(
-            self._trials(None), worst.engine, worst.precision, recipe.variant(worst.engine, worst.precision)
-        )
+        """Say which layers cost the worst file most, of those that lose too much and have layers to blame; else ""."""
+        limit = self._options.gates.max_drop_points
+        blamed = [item for item in figures if item.precision in _QUANTIZED and item.drop_points > limit]
+        if not blamed:
+            return ""
+        worst = max(blamed, key=lambda found: found.drop_points)
+        try:
+            sensitivities = layer_sensitivities(
+                self._trials(None), worst.engine, worst.precision, recipe.variant(worst.engine, worst.precision)
+            )
+        except FerEdgeError as error:
+            return f"which layers cost most is not known: {error}"
         named = ", ".join(
             f"{item.layer.label} ({item.gain:+.4f} nats)" for item in sensitivities[:_N_WORST_LAYERS] if item.gain > 0
         )
         return f"layers that cost {worst.engine} {worst.precision} most: {named or 'none alone'}"
 
     def _trials(self, memory: Path | None) -> Trials:
-        faces = draw_selection(self.data.pool, self.calibration, seed=self._options.recipe.seed)
-        return Trials(self._model, self.coding, faces, memory=memory, say=_say)
+        return Trials(self._model, self.coding, self._selection(), memory=memory, say=_say)
+
+    def _selection(self) -> FaceSet:
+        return draw_selection(self.data.pool, self.calibration, seed=self._options.recipe.seed)
 
     def _memory(self, out: Path) -> Path:
         """What a search remembers belongs to one network, one calibration and the versions that quantize."""
+        source = self._source
         parts = [
-            self._source.sha256,
+            source.sha256,
+            *source.labels,
+            repr((source.pixel_mean, source.pixel_std, source.input_shape_hwc, self._options.source.layout)),
             self.calibration.faces.digest() if self.calibration else "",
+            self._selection().digest(),
+            __version__,
             json.dumps(package_versions(_PACKAGES), sort_keys=True),
         ]
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

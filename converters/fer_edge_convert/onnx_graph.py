@@ -8,8 +8,18 @@ from typing import Any
 
 from fer_edge.engines import TensorSpec
 
-__all__ = ["EdgeTensors", "align_addition_scales", "shortened_onnx", "take_out_edge_quantizers", "without_names"]
+__all__ = [
+    "EdgeTensors",
+    "align_addition_scales",
+    "is_exact",
+    "shortened_onnx",
+    "take_out_edge_quantizers",
+    "without_names",
+]
 
+_COMPARED_OPS = frozenset(
+    {"Add", "Conv", "DequantizeLinear", "GlobalAveragePool", "MaxPool", "QuantizeLinear", "Reshape", "Squeeze"}
+)
 # A scale that is such a multiple already, but for rounding, keeps it.
 _LOG2_TOLERANCE = 1e-6
 _SHAPE_OPS = ("Reshape", "Transpose", "Squeeze", "Unsqueeze")
@@ -73,7 +83,7 @@ def align_addition_scales(model: Any) -> None:
 
     Args:
         model: onnx.ModelProto in QDQ form with uint8 activations, changed in place. A tensor that goes into several
-            additions fits the last of them.
+            additions fits the first of them alone.
     """
     import math
 
@@ -93,6 +103,8 @@ def align_addition_scales(model: Any) -> None:
         sink = _first_reader(model.graph, addition.output[0])
         if len(sources) < 2 or any(node.op_type != "DequantizeLinear" for node in sources) or sink is None:
             continue  # of a constant, or of layers that stay in float32
+        if any(node.input[0] in constants for node in sources):
+            continue  # a constant is stored already, in the steps that it was given
         if sink.op_type != "QuantizeLinear":
             continue
         output_scale, _ = parameters(sink)
@@ -102,6 +114,36 @@ def align_addition_scales(model: Any) -> None:
             new_zero_point = min(math.ceil(zero_point * scale / new_scale), 255)
             for name, value in ((source.input[1], np.float32(new_scale)), (source.input[2], np.uint8(new_zero_point))):
                 constants[name].CopyFrom(numpy_helper.from_array(np.array(value), name))
+
+
+def is_exact(model: bytes) -> bool:
+    """Whether a QDQ network is one of those whose answers were shown to be equal on every machine.
+
+    It has no operators but those of the networks that were compared (tests/devices/test_int8_agreement.py), each
+    addition's scales are powers of two of each other, and no layer is left in float32.
+    """
+    import math
+
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load_model_from_string(model).graph
+    if any(node.op_type not in _COMPARED_OPS for node in graph.node):
+        return False
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    for addition in (node for node in graph.node if node.op_type == "Add"):
+        sink = _first_reader(graph, addition.output[0])
+        sources = [maker.get(name) for name in addition.input]
+        if sink is None or sink.op_type != "QuantizeLinear":
+            return False
+        for source in sources:
+            if source is None or source.op_type != "DequantizeLinear" or source.input[0] in constants:
+                return False
+            ratio = float(constants[source.input[1]]) / float(constants[sink.input[1]])
+            if math.frexp(float(f"{ratio:.6g}"))[0] != 0.5:
+                return False
+    return True
 
 
 def without_names(model: Any) -> Any:

@@ -167,10 +167,15 @@ class _LitertQuantizer:
         source = self._model.model.litert
         if precision == "float32":
             return Converted(contents=(compact_litert(source),))
+        ranges_of = {
+            "int8": lambda: self._model.litert_ranges(recipe.method),
+            # With 65,536 steps nothing is won by cutting.
+            "int16": lambda: self._model.litert_ranges("min-max"),
+        }
         made = quantize_litert(
             source,
             cast(LitertPrecision, precision),
-            activation_ranges=self._model.litert_ranges(recipe.method) if precision in ("int8", "int16") else None,
+            activation_ranges=ranges_of[precision]() if precision in ranges_of else None,
             float_layers=pick_layers(self.layers, recipe.float_layers, f"litert {precision}"),
         )
         return Converted(contents=(compact_litert(made),))

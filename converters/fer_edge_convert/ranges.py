@@ -140,6 +140,25 @@ def _divergence(found: Histogram, low: float, high: float) -> float:
     return float(np.sum(p * np.log(p / q)))
 
 
+def _without_spike_at_zero(found: Histogram) -> Histogram:
+    """Return the histogram with its bin of zero as full as the fuller of its neighbours.
+
+    Half of a rectified activation is exactly zero. That one value needs no steps, but spread over a level it would
+    outweigh everything else.
+    """
+    if not found.low <= 0.0 <= found.high or found.low == found.high:
+        return found
+    counts = found.counts.copy()
+    width = (found.high - found.low) / len(counts)
+    zero = min(int(-found.low / width), len(counts) - 1)
+    counts[zero] = max(counts[max(zero - 1, 0) : zero].max(initial=0.0), counts[zero + 1 : zero + 2].max(initial=0.0))
+    return Histogram(low=found.low, high=found.high, counts=counts)
+
+
+def _entropy(found: Histogram) -> Range:
+    return _searched(_divergence)(_without_spike_at_zero(found))
+
+
 def _searched(cost: Callable[[Histogram, float, float], float]) -> Callable[[Histogram], Range]:
     """Move one end after the other to where the cost is smallest, until neither moves."""
 
@@ -164,5 +183,5 @@ _CHOOSERS: Mapping[Method, Callable[[Histogram], Range]] = {
     "min-max": _min_max,
     "percentile": _percentile,
     "mse": _searched(_mean_squared_error),
-    "entropy": _searched(_divergence),
+    "entropy": _entropy,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,8 +90,9 @@ class Trials:
         self._quantizers: dict[str, Quantizer] = {}
         self._known: dict[str, Trial] = {}
         if memory is not None and memory.is_file():
-            content = json.loads(memory.read_text(encoding="utf-8"))
-            self._known = {key: Trial(**values) for key, values in content.items()}
+            self._known = _remembered(memory)
+            if not self._known:
+                say(f"{memory} holds no trials that can be read; the search begins anew")
 
     def quantizer(self, engine: str) -> Quantizer:
         """Return the engine's quantizer, the same each time: it keeps what it observed."""
@@ -151,6 +153,17 @@ def layer_sensitivities(
         trial = trials.run(engine, precision, VariantRecipe(method=recipe.method, float_layers=kept))
         found.append(LayerSensitivity(layer=layer, trial=trial, gain=base - trial.divergence))
     return tuple(sorted(found, key=lambda item: -item.gain))
+
+
+def _remembered(memory: Path) -> dict[str, Trial]:
+    """Read what was tried; nothing where a file is damaged, as it only saves time."""
+    try:
+        content = json.loads(memory.read_bytes())
+        found = {str(key): Trial(**values) for key, values in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+    numbers = [value for trial in found.values() for value in asdict(trial).values()]
+    return found if all(isinstance(value, (int, float)) and math.isfinite(value) for value in numbers) else {}
 
 
 def _answers(made: MadeVariant, coding: PixelCoding, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -7,6 +7,7 @@ from convert.support import calibration_images, coded, run_onnx
 from fer_edge.engines import TensorSpec
 from fer_edge_convert.float_model import KerasFloatModel
 from fer_edge_convert.onnx import onnx_layers, onnx_observer, to_onnx_float16, to_onnx_int8
+from fer_edge_convert.onnx_graph import is_exact
 from fer_edge_convert.quantizers import CalibratedModel
 
 pytestmark = pytest.mark.host
@@ -210,3 +211,39 @@ def test_observed_tensors_are_those_of_the_network(calibrated, model):
     np.testing.assert_allclose(found["logits"], model.predict(calibrated.calibration[:3], verbose=0), atol=1e-4)
     hidden = found[onnx_layers(calibrated.model.onnx)[0].output]
     assert hidden.shape == (3, 8, 23, 23)
+
+
+def test_constants_of_additions_keep_their_meaning(converters, calibration):
+    """A batch normalization after an addition adds a constant, which is stored in the steps that it was given."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(6)
+    image = keras.Input((48, 48, 1), name="pixels")
+    x = layers.Conv2D(8, 3, strides=4, padding="same")(image)
+    x = layers.BatchNormalization()(layers.Add()([x, layers.Conv2D(8, 3, padding="same")(x)]))
+    network = keras.Model(image, layers.Dense(7)(layers.GlobalAveragePooling2D()(layers.ReLU()(x))))
+    rng = np.random.default_rng(7)
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights(
+                [rng.uniform(0.5, 1.5, 8), rng.normal(0, 1, 8), rng.normal(0, 1, 8), rng.uniform(0.5, 2, 8)]
+            )
+    calibrated = CalibratedModel(KerasFloatModel(network), calibration, (-1.0, 127 / 128))
+    made = to_onnx_int8(calibrated.model.onnx, calibrated.onnx_ranges("min-max"))
+    expected = network.predict(coded(IMAGES), verbose=0)
+    (stored,) = run_onnx(made.model, pixels=IMAGES)
+    assert np.abs(made.outputs[0].dequantize(stored) - expected).mean() < 0.02 * np.ptp(expected)
+    assert not is_exact(made.model)
+
+
+def test_only_what_was_compared_between_machines_is_called_exact(
+    onnx_int8, onnx_float32, residual, calibration, default_bundle
+):
+    variants = default_bundle.manifest.stages["classifier"].variants
+    (entry,) = (item.model for item in variants if (item.engine, item.precision) == ("onnx", "int8"))
+    assert is_exact(default_bundle.read(entry))
+    assert is_exact(onnx_int8.model)
+    assert not is_exact(onnx_float32)
+    calibrated = CalibratedModel(KerasFloatModel(residual), calibration, (-1.0, 127 / 128))
+    assert not is_exact(to_onnx_int8(calibrated.model.onnx, calibrated.onnx_ranges("mse")).model)  # a dense layer

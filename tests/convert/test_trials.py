@@ -66,3 +66,16 @@ def test_what_was_tried_is_remembered(calibrated, faces, tmp_path, monkeypatch):
         f"tried litert int8, percentile: divergence {first.divergence:.5f}, same label {100 * first.agreement:.1f} %, "
         f"{first.n_bytes} bytes"
     ]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"x": {"y": 1}}', '{"x": {"divergence": "a"}}', "[" * 100_000], ids=range(6)
+)
+def test_a_damaged_memory_is_tried_anew(calibrated, faces, tmp_path, content):
+    memory = tmp_path / "memory.json"
+    memory.write_text(content, encoding="utf-8")
+    said: list[str] = []
+    trials = Trials(calibrated, CODING, faces, memory=memory, say=said.append)
+    assert said == [f"{memory} holds no trials that can be read; the search begins anew"]
+    trials.run("litert", "int8", VariantRecipe(method="min-max"))
+    assert len(json.loads(memory.read_text(encoding="utf-8"))) == 1

@@ -118,8 +118,18 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_numbers(arguments)
     recipe = _recipe(arguments)
     precisions = [name for name in _PRECISIONS if getattr(arguments, name.replace("-", "_"))] or ["float32"]
+    if arguments.search and "int8" not in precisions:
+        raise UsageError("--search looks for the best int8; add --int8")
+    if arguments.method is not None and "int8" not in precisions:
+        raise UsageError("--method sets the ranges of int8; add --int8")
     engines = list(dict.fromkeys(engine_name(name) for name in arguments.to))
     if arguments.report is not None:
+        report, output = arguments.report.resolve(), arguments.output.resolve()
+        if report.is_relative_to(output) or output.is_relative_to(report):
+            raise UsageError(
+                f"--report: expected a folder beside the bundle {arguments.output}, found {arguments.report}: "
+                "one of the two would replace the other"
+            )
         check_report_target(arguments.report, force=arguments.force)
         require_matplotlib()
     require_converters()
