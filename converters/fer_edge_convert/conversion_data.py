@@ -71,10 +71,15 @@ def read_conversion_data(calibrate: str, measure: str | None, shape_hwc: tuple[i
         shape_hwc: of the network's input.
 
     Raises:
-        InputError: the data cannot be read, or the two data sets share images.
+        InputError: the data cannot be read, the two data sets share images, or the network's input is not square.
         UsageError: a data set has no part for its purpose.
     """
-    options = ReadOptions(size_px=max(shape_hwc[:2]), channels=shape_hwc[2])
+    height, width, channels = shape_hwc
+    if height != width:
+        raise InputError(
+            f"expected a network that takes squares, as faces are cut out, found {height} x {width} pixels"
+        )
+    options = ReadOptions(size_px=height, channels=channels)
     training = read_dataset(calibrate, options)
     other = read_dataset(measure, options) if measure else training
     pool_name = _part(training, _TRAINING_PARTS, "calibration needs a training part")

@@ -185,8 +185,8 @@ def _class_sections(folder: Path, made: Conversion) -> list[Block]:
             rows=tuple(
                 (
                     label,
-                    f"{100 * made.float_model.recall[label]:.1f}",
-                    *(f"{100 * item.evaluation.recall[label]:.1f}" for item in shown),
+                    _percent(made.float_model.recall[label]),
+                    *(_percent(item.evaluation.recall[label]) for item in shown),
                 )
                 for label in made.float_model.labels
             ),
@@ -200,6 +200,10 @@ def _class_sections(folder: Path, made: Conversion) -> list[Block]:
         )
         blocks.append(Picture(file=file, caption=f"Confusion of {name}: % of the labelled class, number of faces"))
     return blocks
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def _first_of_each_engine(figures: Sequence[VariantFigures]) -> list[VariantFigures]:

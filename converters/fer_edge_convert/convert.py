@@ -1,4 +1,4 @@
-"""From model folders to a bundle: convert, measure each file on held-out faces, pass the gates, write."""
+"""From a trained network to a bundle: convert, measure each file on held-out faces, pass the gates, write."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ class ConvertOptions:
         recipe: how to quantize.
         search: look for a better recipe first, and use that.
         gates: what every classifier file must reach.
+        compare_activations: tell how much int8 leaves of each activation, for a report.
         source: what the model's file does not say of itself.
         crop_margin: of the classifier's square crop around the detector's box.
         name, version: of the bundle.
@@ -81,6 +82,7 @@ class ConvertOptions:
     recipe: QuantizationRecipe
     search: bool = False
     gates: Gates
+    compare_activations: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
     crop_margin: float
     name: str
@@ -99,7 +101,7 @@ class Conversion:
         float_model: what the network itself does on the held-out faces.
         data: the faces.
         searches: what was tried, one for each engine that was searched for.
-        tensor_errors: of int8's activations, by engine.
+        tensor_errors: of int8's activations, by engine; empty where they were not asked for.
         max_drop_points: what was let through.
     """
 
@@ -161,6 +163,7 @@ def convert(
         bundle = Bundle.open(staging)
         bundle.verify()
         check_replays(bundle, list(replay_golden(bundle)))
+        tensor_errors = job.tensor_errors(wanted, recipe) if options.compare_activations else {}
         replace_folder(staging, out)
     except FerEdgeError:
         raise
@@ -176,7 +179,7 @@ def convert(
         float_model=job.float_model,
         data=data,
         searches=searches,
-        tensor_errors=job.tensor_errors(wanted, recipe),
+        tensor_errors=tensor_errors,
         max_drop_points=options.gates.max_drop_points,
     )
 

@@ -21,7 +21,6 @@ __all__ = [
     "litert_layers",
     "litert_observer",
     "quantize_litert",
-    "quantized_litert_observer",
     "to_litert_float32",
 ]
 
@@ -115,50 +114,31 @@ def litert_layers(model_float32: bytes) -> tuple[Layer, ...]:
     )
 
 
-def litert_observer(model_float32: bytes) -> Observer:
-    """Return a function that runs a batch and gives each float32 tensor that depends on it by name, the input first.
+def litert_observer(model: bytes) -> Observer:
+    """Return a function that runs a batch and gives each tensor that depends on it by name, the input first.
 
-    The kernels are LiteRT's own without delegates: with one, inner tensors would be out of sight.
+    What is quantized comes as the real values that it stands for. The kernels are LiteRT's own without delegates: with
+    one, inner tensors would be out of sight.
+
+    Args:
+        model: in float32, int8 or int16, with the names of layers.
     """
     interpreters: dict[tuple[int, ...], Any] = {}
 
     def run(inputs: Floats) -> Mapping[str, Floats]:
         if inputs.shape not in interpreters:
             interpreters.clear()
-            interpreters[inputs.shape] = _interpreter(model_float32, inputs.shape)
+            interpreters[inputs.shape] = _interpreter(model, inputs.shape)
         interpreter = interpreters[inputs.shape]
-        source = interpreter.get_input_details()[0]["index"]
-        interpreter.set_tensor(source, inputs)
-        interpreter.invoke()
-        tensors = interpreter.get_tensor_details()
-        names = {detail["index"]: detail["name"] for detail in tensors if detail["dtype"] is np.float32}
-        computed = [source, *(index for op in interpreter._get_ops_details() for index in op["outputs"])]
-        return {names[index]: interpreter.get_tensor(index) for index in computed if index in names}
-
-    return run
-
-
-def quantized_litert_observer(model: bytes) -> Observer:
-    """Return what `litert_observer` does, of an int8 or int16 file that has its names still: real values by name."""
-    interpreter = _interpreter(model)
-
-    def run(inputs: Floats) -> Mapping[str, Floats]:
         (source,) = interpreter.get_input_details()
-        interpreter.resize_tensor_input(source["index"], inputs.shape)
-        interpreter.allocate_tensors()
-        scale, zero_point = source["quantization"]
-        if scale:
-            limits = np.iinfo(source["dtype"])
-            stored = np.clip(np.rint(inputs / scale) + zero_point, limits.min, limits.max).astype(source["dtype"])
-        else:
-            stored = inputs
-        interpreter.set_tensor(source["index"], stored)
+        interpreter.set_tensor(source["index"], _stored_values(inputs, source))
         interpreter.invoke()
         tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
         computed = [source["index"], *(index for op in interpreter._get_ops_details() for index in op["outputs"])]
         return {
-            tensors[index]["name"]: _real_values(interpreter.get_tensor(index), tensors[index]["quantization"])
+            tensors[index]["name"]: _real_values(interpreter.get_tensor(index), tensors[index])
             for index in computed
+            if tensors[index]["dtype"] is np.float32 or tensors[index]["quantization"][0]
         }
 
     return run
@@ -206,8 +186,17 @@ def _sharing_builder() -> Any:
     return Builder()
 
 
-def _real_values(stored: npt.NDArray[Any], quantization: tuple[float, int]) -> Floats:
-    scale, zero_point = quantization
+def _stored_values(values: Floats, detail: Mapping[str, Any]) -> npt.NDArray[Any]:
+    scale, zero_point = detail["quantization"]
+    if not scale:
+        return values
+    limits = np.iinfo(detail["dtype"])
+    stored: npt.NDArray[Any] = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max)
+    return stored.astype(detail["dtype"])
+
+
+def _real_values(stored: npt.NDArray[Any], detail: Mapping[str, Any]) -> Floats:
+    scale, zero_point = detail["quantization"]
     return stored.astype(np.float32) if not scale else (stored.astype(np.float32) - zero_point) * np.float32(scale)
 
 

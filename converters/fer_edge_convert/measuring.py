@@ -18,7 +18,7 @@ from fer_edge_convert.conversion_data import HeldOut
 from fer_edge_train.comparison import PairedComparison, compare_paired
 from fer_edge_train.evaluation import Evaluation, evaluate
 
-__all__ = ["VariantFigures", "measure_latencies", "measure_variant"]
+__all__ = ["VariantFigures", "mean_divergence", "measure_latencies", "measure_variant"]
 
 Floats = npt.NDArray[np.float32]
 

@@ -98,12 +98,12 @@ def _set_ranges(graph: Any, activation_ranges: Mapping[str, Range]) -> None:
         if (low < 0).any():
             # 256 levels about zero, one more below it than above.
             limit = max(abs(found[0]), abs(found[1]))
-            new_low, new_high = np.maximum(low, -limit * _LOWEST / _HIGHEST), np.minimum(high, limit)
-            if low.size == 1:
-                new_low, new_high = np.full_like(low, -limit * _LOWEST / _HIGHEST), np.full_like(high, limit)
+            ends = (-limit * _LOWEST / _HIGHEST, limit)
         else:
-            new_low = low
-            new_high = np.full_like(high, found[1]) if high.size == 1 else np.minimum(high, found[1])
+            ends = (0.0, found[1])
+        # A channel's own range is cut at the tensor's; the range of a whole tensor becomes it.
+        new_low = np.maximum(low, ends[0]) if low.size > 1 else np.full_like(low, ends[0])
+        new_high = np.minimum(high, ends[1]) if high.size > 1 else np.full_like(high, ends[1])
         for position, value in ((1, new_low), (2, new_high), (3, new_low), (4, new_high)):
             constant = opset13.constant(value.astype(np.float32))
             node.input(position).replace_source_output(constant.output(0))

@@ -20,7 +20,6 @@ from fer_edge_convert.litert import (
     litert_layers,
     litert_observer,
     quantize_litert,
-    quantized_litert_observer,
 )
 from fer_edge_convert.onnx import (
     onnx_layers,
@@ -35,24 +34,10 @@ from fer_edge_convert.ranges import Histogram, Method, Observer, Range, observe,
 from fer_edge_convert.recipe import VariantRecipe
 from fer_edge_convert.tensor_errors import TensorError, tensor_errors
 
-__all__ = ["ENGINE_PRECISIONS", "RECIPE_NAMES", "CalibratedModel", "Converted", "Quantizer", "quantizer_for"]
+__all__ = ["CalibratedModel", "Converted", "Quantizer", "quantizer_for"]
 
 Floats = npt.NDArray[np.float32]
 
-# In the order in which a device is likely to want them.
-ENGINE_PRECISIONS: Mapping[str, tuple[str, ...]] = {
-    "litert": ("int8", "int16", "dynamic-int8", "float16", "float32"),
-    "onnx": ("int8", "float16", "float32"),
-    "openvino": ("int8", "float16", "float32"),
-}
-# After ai-edge-quantizer's names: how, bits and type of weights, bits and type of activations.
-RECIPE_NAMES: Mapping[str, str | None] = {
-    "int8": "static_wi8_ai8",
-    "int16": "static_wi8_ai16",
-    "dynamic-int8": "dynamic_wi8_afp32",
-    "float16": "weight_only_wf16_afp32",
-    "float32": None,
-}
 _OBSERVED_AT_ONCE = 50  # images
 
 
@@ -167,28 +152,23 @@ class _LitertQuantizer:
         source = self._model.model.litert
         if precision == "float32":
             return Converted(contents=(compact_litert(source),))
-        ranges_of = {
-            "int8": lambda: self._model.litert_ranges(recipe.method),
-            # With 65,536 steps nothing is won by cutting.
-            "int16": lambda: self._model.litert_ranges("min-max"),
-        }
-        made = quantize_litert(
-            source,
-            cast(LitertPrecision, precision),
-            activation_ranges=ranges_of[precision]() if precision in ranges_of else None,
-            float_layers=pick_layers(self.layers, recipe.float_layers, f"litert {precision}"),
-        )
-        return Converted(contents=(compact_litert(made),))
+        return Converted(contents=(compact_litert(self._quantized(precision, recipe)),))
 
     def int8_errors(self, recipe: VariantRecipe, images: Floats, /) -> tuple[TensorError, ...]:
-        source = self._model.model.litert
-        made = quantize_litert(
-            source,
-            "int8",
-            activation_ranges=self._model.litert_ranges(recipe.method),
-            float_layers=pick_layers(self.layers, recipe.float_layers, "litert int8"),
+        made = self._quantized("int8", recipe)
+        return tensor_errors(litert_observer(self._model.model.litert), litert_observer(made), images)
+
+    def _quantized(self, precision: str, recipe: VariantRecipe) -> bytes:
+        found = None
+        if precision in ("int8", "int16"):
+            # With int16's 65,536 steps nothing is won by cutting.
+            found = self._model.litert_ranges(recipe.method if precision == "int8" else "min-max")
+        return quantize_litert(
+            self._model.model.litert,
+            cast(LitertPrecision, precision),
+            activation_ranges=found,
+            float_layers=pick_layers(self.layers, recipe.float_layers, f"litert {precision}"),
         )
-        return tensor_errors(litert_observer(source), quantized_litert_observer(made), images)
 
 
 class _OnnxQuantizer:

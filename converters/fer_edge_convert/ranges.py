@@ -88,7 +88,9 @@ def ranges(histograms: Mapping[str, Histogram], method: Method) -> dict[str, Ran
 
 
 def _with_zero(found: Range) -> Range:
-    return min(found[0], 0.0), max(found[1], 0.0)
+    low, high = min(found[0], 0.0), max(found[1], 0.0)
+    # What is always zero needs a step of some size: engines refuse a scale of nothing.
+    return (low, high) if low < high else (0.0, 1.0)
 
 
 def _min_max(found: Histogram) -> Range:

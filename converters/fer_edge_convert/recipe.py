@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import InputError
+from fer_edge_convert.precisions import ENGINE_PRECISIONS
 from fer_edge_convert.ranges import METHODS, Method
 
 __all__ = ["RECIPE_SCHEMA", "QuantizationRecipe", "VariantRecipe", "read_recipe"]
@@ -102,8 +103,16 @@ class QuantizationRecipe:
         for position, item in enumerate(found["variants"]):
             there = f"{where}, variants[{position}]"
             entry = _keys(item, ("engine", "precision", "method", "float_layers"), there)
-            name = (str(entry.pop("engine")), str(entry.pop("precision")))
-            variants[name] = VariantRecipe.from_json(entry, there)
+            engine, precision = entry.pop("engine"), entry.pop("precision")
+            if not isinstance(engine, str) or engine not in ENGINE_PRECISIONS:
+                raise InputError(f"{there}, engine: expected one of {', '.join(ENGINE_PRECISIONS)}, found {engine!r}")
+            if precision not in ENGINE_PRECISIONS[engine]:
+                raise InputError(
+                    f"{there}, precision: expected one of {', '.join(ENGINE_PRECISIONS[engine])}, found {precision!r}"
+                )
+            if (engine, precision) in variants:
+                raise InputError(f"{there}: expected each variant once, found {engine} {precision} again")
+            variants[engine, precision] = VariantRecipe.from_json(entry, there)
         return cls(
             images_per_class=found["images_per_class"],
             seed=found["seed"],
@@ -121,7 +130,7 @@ def read_recipe(path: Path) -> QuantizationRecipe:
     file = path / "manifest.json" if path.is_dir() else path
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read the recipe {file}: {reason}; expected {RECIPE_SCHEMA} or a bundle") from error
     where = str(file)

@@ -43,7 +43,7 @@ class SearchOutcome:
         engine, precision: of what.
         points: all recipes tried, in order.
         sensitivities: of the layers with the best method, most sensitive first; empty where no layer was tried.
-        chosen: the smallest that keeps within the drop, else the nearest to the network.
+        chosen: the one with the fewest layers in float32 that keeps within the drop, else the nearest to the network.
     """
 
     engine: str

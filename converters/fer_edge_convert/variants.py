@@ -10,7 +10,8 @@ from fer_edge.engines import Engine, EngineOptions, load_engine
 from fer_edge.errors import UsageError
 from fer_edge.files import sha256_hex
 from fer_edge_convert.float_model import FloatModel
-from fer_edge_convert.quantizers import ENGINE_PRECISIONS, RECIPE_NAMES, CalibratedModel, Converted, quantizer_for
+from fer_edge_convert.precisions import ENGINE_PRECISIONS, recipe_name
+from fer_edge_convert.quantizers import CalibratedModel, Converted, quantizer_for
 from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe
 
 __all__ = ["MadeVariant", "describe_variant", "make_variants", "wanted_variants"]
@@ -108,7 +109,6 @@ def describe_variant(
     # Converters reorder and rename outputs; each is known by its last length, and gets its free shape back.
     found = {spec.shape[-1]: spec for spec in converted.outputs or session.outputs}
     free = {shape[-1]: shape for shape in model.output_shapes}
-    name = RECIPE_NAMES[precision]
     variant = Variant(
         engine=engine.name,
         precision=precision,
@@ -117,6 +117,6 @@ def describe_variant(
         inputs=tuple(replace(spec, shape=model.input_shape) for spec in converted.inputs or session.inputs),
         outputs=tuple(replace(found[length], shape=free[length]) for length in output_lengths),
         tested_with=engine.version(),
-        recipe=f"{name}_mixed" if name and recipe.float_layers else name,
+        recipe=recipe_name(engine.name, precision, mixed=bool(recipe.float_layers)),
     )
     return MadeVariant(variant=variant, contents=contents)

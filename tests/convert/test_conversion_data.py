@@ -74,3 +74,9 @@ def test_sets_that_share_faces_are_refused(tmp_path):
 def test_each_purpose_needs_its_part(tmp_path, parts, message):
     with pytest.raises(UsageError, match=message):
         read_conversion_data(write(tmp_path / "fer2013.csv", **parts), None, SHAPE)
+
+
+def test_faces_are_squares(tmp_path):
+    spec = write(tmp_path / "fer2013.csv", Training=TRAINING, PublicTest=TEST)
+    with pytest.raises(InputError, match="expected a network that takes squares, as faces are cut out, found 32 x 48"):
+        read_conversion_data(spec, None, (32, 48, 1))

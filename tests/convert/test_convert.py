@@ -455,6 +455,10 @@ def test_a_search_is_used_and_goes_on_where_it_was_interrupted(monkeypatch, tmp_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (
+            ["--to", "onnx", "--name", "a\nb"],
+            "--name, --version: expected text that can be read, found 'a\\nb', '1'",
+        ),
         (["--to", "onnx", "--search"], "--search looks for the best int8; add --int8"),
         (["--to", "onnx", "--method", "mse"], "--method sets the ranges of int8; add --int8"),
         (["--to", "onnx", "--seed", "-1"], "--seed: expected 0 or more, found -1"),
@@ -479,6 +483,7 @@ def test_a_search_is_used_and_goes_on_where_it_was_interrupted(monkeypatch, tmp_
         (["--to", "onyx"], "no engine is named 'onyx'; did you mean onnx?"),
     ],
     ids=[
+        "name",
         "search alone",
         "method alone",
         "seed",

@@ -5,7 +5,8 @@ import pytest
 
 from fer_edge_convert.detector_recipe import DETECTOR_RECIPES, PRELU_FORMS, DetectorNetwork
 from fer_edge_convert.mtcnn_source import NETWORKS
-from fer_edge_convert.quantizers import ENGINE_PRECISIONS, CalibratedModel, quantizer_for
+from fer_edge_convert.precisions import ENGINE_PRECISIONS
+from fer_edge_convert.quantizers import CalibratedModel, quantizer_for
 from fer_edge_convert.recipe import VariantRecipe
 
 

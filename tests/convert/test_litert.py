@@ -196,3 +196,19 @@ def test_large_weights_end_up_inside_the_file(converters):
     answers = (run_litert(made, (IMAGES.astype(np.int16) - 128).astype(np.int8)).astype(float) - zero_point) * scale
     expected = network.predict(coded(IMAGES), verbose=0)
     assert np.abs(answers - expected).mean() < 0.03 * np.ptp(expected)
+
+
+def test_an_activation_that_is_always_zero_does_not_stop_int8(converters):
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((48, 48, 1), name="pixels")
+    x = layers.Conv2D(8, 3, strides=4, padding="same")(image)
+    dead = layers.Conv2D(8, 1, bias_initializer=keras.initializers.Constant(-1000.0), activation="relu")(x)
+    network = keras.Model(image, layers.Dense(7)(layers.GlobalAveragePooling2D()(layers.Add()([x, dead]))))
+    calibrated = CalibratedModel(KerasFloatModel(network), coded(IMAGES[:10]), (-1.0, 127 / 128))
+    (made,) = quantizer_for("litert", calibrated).convert("int8", VariantRecipe()).contents
+    stored = run_litert(made, (IMAGES.astype(np.int16) - 128).astype(np.int8))
+    expected = network.predict(coded(IMAGES), verbose=0)
+    assert (stored.argmax(1) == expected.argmax(1)).mean() >= 0.9

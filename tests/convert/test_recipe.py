@@ -67,6 +67,21 @@ ENTRY = GOOD["variants"][0]
             id="method",
         ),
         pytest.param(
+            {**GOOD, "variants": [{**ENTRY, "engine": "onxx"}]},
+            r"r, variants\[0\], engine: expected one of litert, onnx, openvino, found 'onxx'",
+            id="engine",
+        ),
+        pytest.param(
+            {**GOOD, "variants": [{**ENTRY, "precision": ["int8"]}]},
+            r"r, variants\[0\], precision: expected one of int8, float16, float32, found \['int8'\]",
+            id="precision",
+        ),
+        pytest.param(
+            {**GOOD, "variants": [ENTRY, ENTRY]},
+            r"r, variants\[1\]: expected each variant once, found onnx int8 again",
+            id="twice",
+        ),
+        pytest.param(
             {**GOOD, "default": {"method": "mse", "float_layers": "00"}},
             "r, default, float_layers: expected a list of labels, found 00",
             id="layers",
@@ -83,6 +98,7 @@ def test_a_wrong_recipe_is_refused(content, message):
     [
         pytest.param("none.json", None, r"cannot read the recipe .*none\.json: No such file", id="absent"),
         pytest.param("bad.json", "{", r"cannot read the recipe .*bad\.json: Expecting", id="no JSON"),
+        pytest.param("deep.json", "[" * 200_000, r"cannot read the recipe .*deep\.json: maximum recursion", id="deep"),
         pytest.param(
             "old.json",
             '{"stages": {}, "provenance": {}}',

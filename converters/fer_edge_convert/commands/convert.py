@@ -116,6 +116,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge_train.reports.folder import check_report_target
 
     _check_numbers(arguments)
+    name = arguments.name or arguments.output.resolve().name
+    if not name.isprintable() or not arguments.version.isprintable():
+        raise UsageError(f"--name, --version: expected text that can be read, found {name!r}, {arguments.version!r}")
     recipe = _recipe(arguments)
     precisions = [name for name in _PRECISIONS if getattr(arguments, name.replace("-", "_"))] or ["float32"]
     if arguments.search and "int8" not in precisions:
@@ -150,6 +153,7 @@ def _run(arguments: argparse.Namespace) -> int:
             max_bytes=arguments.max_bytes,
             max_latency_ms=arguments.max_latency_ms,
         ),
+        compare_activations=arguments.report is not None,
         source=SourceOptions(
             labels=tuple(arguments.labels) if arguments.labels else None,
             pixel_mean=arguments.pixel_mean,
@@ -158,7 +162,7 @@ def _run(arguments: argparse.Namespace) -> int:
             trust=arguments.trust,
         ),
         crop_margin=arguments.crop_margin,
-        name=arguments.name or arguments.output.resolve().name,
+        name=name,
         version=arguments.version,
         command=typed_command(),
     )

@@ -142,11 +142,14 @@ def _check_edges(model: Any, path: Path) -> Any:
             f"{path}: expected a float32 input of four axes, found "
             f"{onnx.TensorProto.DataType.Name(tensor.elem_type)} of {len(tensor.shape.dim)}"
         )
+    # Old exporters list weights among the inputs.
+    del model.graph.input[:]
+    model.graph.input.append(inputs[0])
     if any(axis.dim_value < 1 for axis in tensor.shape.dim[1:]):
         raise InputError(
             f"{path}: expected a fixed height and width, found free ones; export it with the size it is used at"
         )
-    return inputs[0]
+    return model.graph.input[0]
 
 
 def _free_batch(edge: Any) -> None:

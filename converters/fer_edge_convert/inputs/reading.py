@@ -218,6 +218,8 @@ def _check(model: FloatModel, labels: tuple[str, ...], labelled_by: str, path: P
         raise InputError(
             f"{path}: expected as many outputs as {labelled_by} names ({len(labels)}), found {logits.shape[1]}"
         )
+    if not np.isfinite(logits).all():
+        raise InputError(f"{path}: expected logits that are numbers, found NaN or infinity; train the network again")
     if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1.0, atol=1e-3):
         raise InputError(
             f"{path}: expected logits, found probabilities (never negative, their sum 1); the runtime applies softmax "

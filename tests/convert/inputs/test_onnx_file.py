@@ -110,6 +110,24 @@ def test_a_softmax_at_the_end_is_taken_off(tmp_path, ending, opset):
     check_both(read_onnx(save(tmp_path / "m.onnx", nodes, opset=opset), None), expected_logits())
 
 
+def test_weights_among_the_inputs_are_none(tmp_path):
+    """As exporters did before IR version 4; whoever takes the first input must not get a weight."""
+    import onnx
+
+    path = save(tmp_path / "m.onnx", channels_first())
+    model = onnx.load(path)
+    weights = [
+        onnx.helper.make_tensor_value_info(item.name, item.data_type, item.dims) for item in model.graph.initializer
+    ]
+    pixels = model.graph.input[0]
+    del model.graph.input[:]
+    model.graph.input.extend([*weights, pixels])
+    onnx.save(model, path)
+    found = read_onnx(path, None)
+    check_both(found, expected_logits())
+    assert len(onnx.load_model_from_string(found.model.onnx).graph.input) == 1
+
+
 def test_layers_keep_their_names(tmp_path):
     import onnx
 
@@ -150,7 +168,7 @@ def test_weights_in_a_file_of_their_own(tmp_path):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("options", [{"dynamic_axes": {"image": {0: "n"}}}, {}], ids=["free batch", "batch of 1"])
 def test_what_pytorch_exports(tmp_path, options):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     torch.manual_seed(0)
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 6, 3, stride=2),

@@ -323,3 +323,16 @@ def test_what_is_no_model(tmp_path, name, make, error, message):
     with pytest.raises(error) as caught:
         read_source(tmp_path / name, SourceOptions())
     assert str(caught.value) == message.format(p=tmp_path / name)
+
+
+@pytest.mark.parametrize("bias", [np.nan, np.inf], ids=["NaN", "infinity"])
+def test_networks_whose_answers_are_no_numbers_are_refused(tmp_path, converters, bias):
+    import keras
+
+    image = keras.Input((8, 8, 1))
+    network = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))
+    kernel, _ = network.layers[-1].get_weights()
+    network.layers[-1].set_weights([kernel, np.full(3, bias, np.float32)])
+    network.save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match="expected logits that are numbers, found NaN or infinity"):
+        read_source(tmp_path / "m.keras", SourceOptions(labels=tuple("abc"), pixel_mean=0.0, pixel_std=1.0))
