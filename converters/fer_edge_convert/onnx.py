@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fer_edge.engines import TensorSpec
 from fer_edge_convert.layers import Layer
-from fer_edge_convert.onnx_graph import align_addition_scales, take_out_edge_quantizers, without_names
+from fer_edge_convert.onnx_graph import align_addition_scales, name_constants, take_out_edge_quantizers, without_names
 from fer_edge_convert.quiet import require_converters
 from fer_edge_convert.ranges import Observer, Range
 
@@ -196,11 +196,18 @@ def _observer(model: Any) -> Observer:
 
 
 def folded_onnx(model: bytes) -> bytes:
-    """Let ONNX Runtime infer shapes and fold constants and batch normalizations; the nodes keep their names."""
+    """Let ONNX Runtime infer shapes and fold constants and batch normalizations; the nodes keep their names.
+
+    The same network gives the same bytes in every process.
+    """
+    import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "source.onnx", Path(folder) / "folded.onnx"
         source.write_bytes(model)
         quant_pre_process(source, target, skip_symbolic_shape=False)
-        return target.read_bytes()
+        folded = onnx.load_model(target)
+    name_constants(folded)
+    made: bytes = folded.SerializeToString(deterministic=True)
+    return made

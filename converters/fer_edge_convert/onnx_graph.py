@@ -12,6 +12,7 @@ __all__ = [
     "EdgeTensors",
     "align_addition_scales",
     "is_exact",
+    "name_constants",
     "shortened_onnx",
     "take_out_edge_quantizers",
     "without_names",
@@ -146,6 +147,46 @@ def is_exact(model: bytes) -> bool:
     return True
 
 
+def name_constants(model: Any) -> None:
+    """Name each constant after the first node that reads it, and put them in the order in which they are read.
+
+    tf2onnx counts constants in an order that differs from process to process; with it the file's bytes would differ.
+
+    Args:
+        model: onnx.ModelProto whose nodes have names of their own, changed in place.
+    """
+    graph = model.graph
+    constants = {item.name: item for item in graph.initializer}
+    taken = {name for node in graph.node for name in node.output} | {item.name for item in graph.input} | {*constants}
+    fixed = _read_in_bodies(graph)
+    new_names: dict[str, str] = {}
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if name in constants and name not in new_names:
+                wanted = f"{node.name}/constant{position}"
+                new_names[name] = name if name in fixed or wanted in taken else wanted
+                taken.add(wanted)
+            node.input[position] = new_names.get(name, name)
+    order = [*new_names, *(name for name in constants if name not in new_names)]
+    ordered = [type(constants[name]).FromString(constants[name].SerializeToString()) for name in order]
+    for item in ordered:
+        item.name = new_names.get(item.name, item.name)
+    del graph.initializer[:]
+    graph.initializer.extend(ordered)
+
+
+def _read_in_bodies(graph: Any) -> set[str]:
+    """Return the names of all tensors that nodes inside of others (the bodies of If, Loop and Scan) read."""
+    found: set[str] = set()
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                found |= {name for inner in body.node for name in inner.input}
+                found |= {item.name for item in body.output}
+                found |= _read_in_bodies(body)
+    return found
+
+
 def without_names(model: Any) -> Any:
     """Shorten all inner names, drop documentation and inferred shapes; inputs and outputs keep their names.
 
@@ -155,8 +196,9 @@ def without_names(model: Any) -> Any:
         model: onnx.ModelProto, changed in place and returned.
     """
     graph = model.graph
-    # An empty name stands for an optional input that is left out.
-    short: dict[str, str] = {name: name for name in ("", *(item.name for item in (*graph.input, *graph.output)))}
+    # An empty name stands for an optional input that is left out. Bodies of nodes read some tensors by their names.
+    kept = ("", *(item.name for item in (*graph.input, *graph.output)), *_read_in_bodies(graph))
+    short: dict[str, str] = {name: name for name in kept}
     unused = (name for number in itertools.count() if (name := f"t{number}") not in short)
 
     def shortened(name: str) -> str:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from convert.support import calibration_images, coded, run_onnx
@@ -247,3 +251,26 @@ def test_only_what_was_compared_between_machines_is_called_exact(
     assert not is_exact(onnx_float32)
     calibrated = CalibratedModel(KerasFloatModel(residual), calibration, (-1.0, 127 / 128))
     assert not is_exact(to_onnx_int8(calibrated.model.onnx, calibrated.onnx_ranges("mse")).model)  # a dense layer
+
+
+@pytest.mark.slow
+def test_every_process_gives_the_same_bytes(tmp_path, model):
+    """tf2onnx iterates over sets of names, whose order is another in each process."""
+    model.save(tmp_path / "model.keras")
+    program = (
+        "import hashlib, sys, keras\n"
+        "from fer_edge_convert.float_model import KerasFloatModel\n"
+        "made = KerasFloatModel(keras.saving.load_model(sys.argv[1], compile=False))\n"
+        "print('digests', *(hashlib.sha256(data).hexdigest() for data in (made.onnx, made.litert)))\n"
+    )
+    digests = set()
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "model.keras")],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(next(line for line in done.stdout.splitlines() if line.startswith("digests")))
+    assert len(digests) == 1

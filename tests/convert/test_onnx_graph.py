@@ -13,6 +13,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from fer_edge_convert.onnx_graph import (  # noqa: E402
     align_addition_scales,
+    name_constants,
     take_out_edge_quantizers,
     without_names,
 )
@@ -200,3 +201,62 @@ def test_additions_of_float_or_constant_tensors_are_left_alone(other):
     before = made.SerializeToString()
     align_addition_scales(made)
     assert made.SerializeToString() == before
+
+
+# Constants are named by their readers.
+
+
+def test_constants_are_named_and_ordered_by_their_first_reader():
+    model = named_model()
+    model.graph.node[2].name, model.graph.node[3].name = "flatten", "dense"
+    expected = run_onnx(model.SerializeToString(), pixels=np.ones((1, 1, 6, 6), np.float32))
+    reordered = list(model.graph.initializer)[::-1]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(reordered)
+    name_constants(model)
+    prefix = "StatefulPartitionedCall/network/"
+    assert [item.name for item in model.graph.initializer] == [
+        prefix + "conv/constant1",
+        prefix + "clip/constant2",
+        "dense/constant1",
+    ]
+    answers = run_onnx(model.SerializeToString(), pixels=np.ones((1, 1, 6, 6), np.float32))
+    np.testing.assert_array_equal(answers[0], expected[0])
+
+
+def test_a_name_that_is_taken_is_not_given_again():
+    nodes = [
+        helper.make_node("Add", ["pixels", "one"], ["second/constant1"], name="first"),
+        helper.make_node("Add", ["second/constant1", "two"], ["logits"], name="second"),
+    ]
+    model = make_model(
+        nodes, {"pixels": [1]}, {"logits": [1]}, [constant("two", [2], "f4"), constant("one", [1], "f4")]
+    )
+    name_constants(model)
+    assert [item.name for item in model.graph.initializer] == ["first/constant1", "two"]
+    assert run_onnx(model.SerializeToString(), pixels=np.zeros(1, np.float32))[0] == [3.0]
+
+
+@pytest.mark.parametrize("rename", [name_constants, without_names])
+def test_what_bodies_of_nodes_read_keeps_its_name(rename):
+    body = helper.make_graph(
+        [helper.make_node("Mul", ["pixels", "factor"], ["product"])],
+        "then",
+        [],
+        [helper.make_tensor_value_info("product", FLOAT, [1])],
+    )
+    other = helper.make_graph(
+        [helper.make_node("Identity", ["sum"], ["copy"])],
+        "else",
+        [],
+        [helper.make_tensor_value_info("copy", FLOAT, [1])],
+    )
+    nodes = [
+        helper.make_node("Add", ["pixels", "factor"], ["sum"], name="add"),
+        helper.make_node("If", ["yes"], ["logits"], name="if", then_branch=body, else_branch=other),
+    ]
+    constants = [constant("factor", [3], np.float32), constant("yes", True, bool)]
+    model = make_model(nodes, {"pixels": [1]}, {"logits": [1]}, constants)
+    rename(model)
+    onnx.checker.check_model(model)
+    assert run_onnx(model.SerializeToString(), pixels=np.full(1, 2, np.float32))[0] == [6.0]
