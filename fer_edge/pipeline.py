@@ -41,6 +41,7 @@ class EmotionPipeline:
         *,
         engine: str | None = None,
         precision: str | None = None,
+        detector_precision: str | None = None,
         min_face_px: float = 40.0,
         threads: int = 1,
         detector_options: DetectorOptions | None = None,
@@ -51,6 +52,7 @@ class EmotionPipeline:
             bundle: folder or .zip; None for the one that is installed with fer-edge.
             engine: "litert", "onnx" or "openvino"; None for the first that is installed and in the bundle.
             precision: of the classifier, e.g. "int8" or "float32"; None for the bundle's preferred one.
+            detector_precision: of the detector's three networks; None for the ones that the bundle prefers.
             min_face_px: smallest face looked for, in pixels of the frame.
             threads: that the engine may use.
             detector_options: all of the detector's options; `min_face_px` is then taken from here.
@@ -78,14 +80,15 @@ class EmotionPipeline:
         self.engine_version = runner.version()
         self.labels = opened.manifest.labels
         common: dict[str, Any] = {"threads": threads}
+        detecting: dict[str, Any] = {**common, "precision": detector_precision}
         self.classifier = EmotionClassifier(
             Stage(opened, "classifier", runner, precision=precision, **common),
             self.labels,
         )
         self.detector = FaceDetector(
-            Stage(opened, "pnet", runner, **common),
-            Stage(opened, "rnet", runner, batch_sizes=_RNET_BATCHES, **common),
-            Stage(opened, "onet", runner, **common),
+            Stage(opened, "pnet", runner, **detecting),
+            Stage(opened, "rnet", runner, batch_sizes=_RNET_BATCHES, **detecting),
+            Stage(opened, "onet", runner, **detecting),
             options,
         )
 

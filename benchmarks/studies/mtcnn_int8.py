@@ -204,7 +204,9 @@ class Workshop:
     def calibration(self) -> DetectorCalibration:
         """Return what the float cascade's stages are given on the calibration photos."""
         if self._calibration is None:
-            self._calibration = calibration_of_detector(calibration_photos("fit"), float_detector(), seed=SEED)
+            self._calibration = calibration_of_detector(
+                calibration_photos("fit"), Bundle.open(None), OPTIONS, seed=SEED
+            )
         return self._calibration
 
     def _images(self, name: str, kind: str) -> Pixels:
@@ -219,7 +221,9 @@ class Workshop:
             ]
         if kind == "half faces":
             limits = CalibrationLimits(pnet_tiles=4 * n, rnet_crops=8 * n, onet_crops=4 * n)
-            more = calibration_of_detector(calibration_photos("fit"), float_detector(), seed=SEED, limits=limits)
+            more = calibration_of_detector(
+                calibration_photos("fit"), Bundle.open(None), OPTIONS, seed=SEED, limits=limits
+            )
             passes = face_logits(name, more.of(name)) > 0
             halves = [np.flatnonzero(passes)[: n // 2], np.flatnonzero(~passes)[: n // 2]]
             return more.of(name)[np.concatenate(halves)]
@@ -263,7 +267,11 @@ def random_crop(name: str, photo: Pixels, rng: np.random.Generator) -> Pixels:
 
 def tensors(shop: Workshop) -> Iterator[str]:
     seen = calibration_of_detector(
-        calibration_photos("held-out"), float_detector(), seed=SEED, limits=CalibrationLimits(pnet_tiles=100)
+        calibration_photos("held-out"),
+        Bundle.open(None),
+        OPTIONS,
+        seed=SEED,
+        limits=CalibrationLimits(pnet_tiles=100),
     )
     thresholds = {"pnet": OPTIONS.pnet_threshold, "rnet": OPTIONS.rnet_threshold, "onet": OPTIONS.onet_threshold}
     yield "| stage | engine | way | logit | offsets | landmarks | largest logit | faces kept |"

@@ -25,12 +25,13 @@ from fer_edge.machine import package_versions
 from fer_edge.preprocess import PixelCoding
 from fer_edge_convert.calibration import Calibration, draw_calibration, draw_selection
 from fer_edge_convert.conversion_data import ConversionData, read_conversion_data
-from fer_edge_convert.float_model import KerasFloatModel
+from fer_edge_convert.detector_accuracy import DetectorFigures, check_detector, measure_detector
+from fer_edge_convert.detector_conversion import DetectorConversion
+from fer_edge_convert.detector_data import DetectorData, read_detector_data
 from fer_edge_convert.gates import Gates
 from fer_edge_convert.golden import PHOTO_ATTRIBUTION, add_golden, photo_pixels
 from fer_edge_convert.inputs import SourceClassifier, SourceOptions, read_source
 from fer_edge_convert.measuring import VariantFigures, measure_latencies, measure_variant
-from fer_edge_convert.mtcnn_source import NETWORKS
 from fer_edge_convert.quantizers import CalibratedModel, quantizer_for
 from fer_edge_convert.recipe import QuantizationRecipe
 from fer_edge_convert.search import SearchOutcome, search
@@ -45,7 +46,6 @@ __all__ = ["Conversion", "ConvertOptions", "convert"]
 
 Floats = npt.NDArray[np.float32]
 
-_MTCNN_OUTPUT_LENGTHS = {"pnet": (1, 4), "rnet": (1, 4), "onet": (1, 4, 10)}
 _QUANTIZED = ("int8", "int16", "dynamic-int8")  # precisions in which single layers can stay in float32
 _CALIBRATED = ("int8", "int16")  # precisions whose activations have fixed ranges
 _N_WORST_LAYERS = 3
@@ -67,6 +67,9 @@ class ConvertOptions:
         measure: data set whose test part measures; None for that of `calibrate`.
         recipe: how to quantize.
         search: look for a better recipe first, and use that.
+        detector_photos: folder of photos that calibrate an int8 detector; None for one in float32.
+        detector_annotations: of the photos that an int8 detector is measured on, in WIDER FACE's format.
+        max_ap_drop_points: largest loss of the detector's average precision that is let through.
         gates: what every classifier file must reach.
         compare_activations: tell how much int8 leaves of each activation, for a report.
         source: what the model's file does not say of itself.
@@ -81,6 +84,9 @@ class ConvertOptions:
     measure: str | None = None
     recipe: QuantizationRecipe
     search: bool = False
+    detector_photos: Path | None = None
+    detector_annotations: Path | None = None
+    max_ap_drop_points: float = 1.0
     gates: Gates
     compare_activations: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
@@ -101,6 +107,7 @@ class Conversion:
         float_model: what the network itself does on the held-out faces.
         data: the faces.
         searches: what was tried, one for each engine that was searched for.
+        detector_figures: of each engine's int8 detector; empty where it is float32.
         tensor_errors: of int8's activations, by engine; empty where they were not asked for.
         max_drop_points: what was let through.
     """
@@ -111,6 +118,7 @@ class Conversion:
     float_model: Evaluation
     data: ConversionData
     searches: tuple[SearchOutcome, ...]
+    detector_figures: tuple[DetectorFigures, ...]
     tensor_errors: dict[str, tuple[TensorError, ...]]
     max_drop_points: float
 
@@ -136,6 +144,7 @@ def convert(
     wanted = wanted_variants(options.engines, options.precisions)
     source = read_source(model, options.source)
     detector = read_detector(detector_folder) if detector_folder else None
+    detector_data = _detector_data(options)
     data = read_conversion_data(options.calibrate, options.measure, source.input_shape_hwc)
     check_labels(source.labels, data.held_out.faces, str(model))
     options.gates.check_images(len(data.held_out.faces), data.held_out.title)
@@ -144,9 +153,14 @@ def convert(
     staging = out.with_name(f".{out.name}.staging")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
+    float_detector = staging / "float-detector"
     try:
         searches, recipe = job.search(out) if options.search else ((), options.recipe)
-        stages = _convert_detector(detector, options, staging) if detector else {}
+        stages: dict[str, StageSpec] = {}
+        if detector:
+            float_detector.mkdir()
+            detectors = DetectorConversion(detector, float_detector, detector_data, seed=recipe.seed, say=_say)
+            stages = detectors.convert(options.engines, with_float32="float32" in options.precisions, folder=staging)
         stages["classifier"] = job.convert(wanted, recipe, staging)
         manifest = _manifest(source, detector, stages, job, recipe, options)
         manifest = _finish(manifest, staging)
@@ -157,7 +171,17 @@ def convert(
         except GateError as error:
             blame = job.worst_layers(figures, recipe)
             raise GateError(f"{error}; {blame}" if blame else str(error)) from error
-        _finish(_with_figures(manifest, figures, job), staging)
+        manifest = _finish(_with_figures(manifest, figures, job), staging)
+        detector_figures: tuple[DetectorFigures, ...] = ()
+        if detector and detector_data:
+            detector_figures = measure_detector(
+                Bundle.open(staging), detectors.float_bundle, tuple(options.engines), detector_data, _say
+            )
+            for item in detector_figures:
+                _say(item.to_text())
+            check_detector(detector_figures, options.max_ap_drop_points)
+            _finish(_with_detector(manifest, detectors, detector_data, detector_figures), staging)
+        shutil.rmtree(float_detector, ignore_errors=True)
         pixels = photo_pixels(Bundle.open(staging))
         manifest = _finish(add_golden(staging, pixels, attribution=PHOTO_ATTRIBUTION), staging)
         bundle = Bundle.open(staging)
@@ -179,6 +203,7 @@ def convert(
         float_model=job.float_model,
         data=data,
         searches=searches,
+        detector_figures=detector_figures,
         tensor_errors=tensor_errors,
         max_drop_points=options.gates.max_drop_points,
     )
@@ -311,29 +336,10 @@ class _Job:
         return out.with_name(f".{out.name}.search-{key}.json")
 
 
-def _convert_detector(source: DetectorSource, options: ConvertOptions, folder: Path) -> dict[str, StageSpec]:
-    import keras
-
-    stages = {}
-    for name in NETWORKS:
-        _say(f"{name}: converting for {', '.join(options.engines)}")
-        network = KerasFloatModel(keras.saving.load_model(source.paths[name], compile=False))
-        made = make_variants(
-            name,
-            CalibratedModel(network, None, (0.0, 255.0)),
-            output_lengths=_MTCNN_OUTPUT_LENGTHS[name],
-            variants=[(engine, "float32") for engine in options.engines],
-            recipe=options.recipe,
-        )
-        stages[name] = StageSpec(
-            name=name,
-            colour="bgr",
-            pixel_mean=0.0,
-            pixel_std=1.0,
-            layout="NHWC",
-            variants=tuple(_write(item, folder) for item in made),
-        )
-    return stages
+def _detector_data(options: ConvertOptions) -> DetectorData | None:
+    if options.detector_photos is None or options.detector_annotations is None:
+        return None
+    return read_detector_data(options.detector_photos, options.detector_annotations, seed=options.recipe.seed)
 
 
 def _write(made: MadeVariant, folder: Path) -> Variant:
@@ -358,6 +364,23 @@ def _with_figures(manifest: Manifest, figures: Sequence[VariantFigures], job: _J
         manifest,
         stages={**manifest.stages, "classifier": replace(spec, variants=variants)},
         provenance={**manifest.provenance, "float_model_measured": {name: job.float_model.to_json()}},
+    )
+
+
+def _with_detector(
+    manifest: Manifest, detectors: DetectorConversion, data: DetectorData, figures: Sequence[DetectorFigures]
+) -> Manifest:
+    """Return a manifest that says how the int8 detector was made, and what it loses."""
+    calibration = detectors.calibration.to_json() if detectors.calibration else {}
+    return replace(
+        manifest,
+        provenance={
+            **manifest.provenance,
+            "detector_data": data.to_json(),
+            "detector_measured": {item.engine: item.to_json() for item in figures},
+            "detector_quantization": detectors.recipes_json([item.engine for item in figures]),
+        },
+        calibration={**manifest.calibration, "detector": calibration},
     )
 
 

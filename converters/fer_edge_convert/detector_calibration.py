@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.detector import FaceDetector
-from fer_edge.detector.mtcnn import _crops
+from fer_edge.bundle import Bundle
+from fer_edge.detector import DetectorOptions, FaceDetector
 from fer_edge.detector.pyramid import FIELD_PX
+from fer_edge.engines import load_engine
 from fer_edge.errors import InputError
+from fer_edge_convert.mtcnn_source import NETWORKS
+from fer_edge_convert.recording import RecordingStage
 
 __all__ = ["TILE_PX", "CalibrationLimits", "DetectorCalibration", "calibration_of_detector"]
 
@@ -89,16 +92,22 @@ class DetectorCalibration:
 
 
 def calibration_of_detector(
-    photos_bgr: Iterable[Pixels], detector: FaceDetector, *, seed: int, limits: CalibrationLimits | None = None
+    photos_bgr: Iterable[Pixels],
+    bundle: Bundle,
+    options: DetectorOptions,
+    *,
+    seed: int,
+    limits: CalibrationLimits | None = None,
 ) -> DetectorCalibration:
-    """Run a detector on photos and draw from what its three stages are given.
+    """Run a detector in float32 with LiteRT on photos, and draw from what its three stages are given.
 
     Every crop of every photo has the same chance, so that proposals that are faces and others are drawn in the
     proportion in which they occur. Memory is bounded by `limits`, whatever the number of photos.
 
     Args:
         photos_bgr: uint8 (height, width, 3), B, G, R; none of them may be measured on later.
-        detector: in float32, with the options that it will have in use.
+        bundle: with the three stages for LiteRT in float32.
+        options: that the detector will have in use.
         seed: of the draw.
         limits: how many inputs to keep.
 
@@ -109,16 +118,22 @@ def calibration_of_detector(
     limits = limits or CalibrationLimits()
     rng = np.random.default_rng(seed)
     tiles, rnet, onet = (_Reservoir(size, rng) for size in (limits.pnet_tiles, limits.rnet_crops, limits.onet_crops))
+    engine = load_engine("litert")
+    stages = {
+        name: RecordingStage(bundle, name, engine, precision="float32", batch_sizes=(1, 8) if name == "rnet" else (1,))
+        for name in NETWORKS
+    }
+    detector = FaceDetector(**stages, options=options)
     n_photos = 0
     for photo in photos_bgr:
         n_photos += 1
-        canvas, proposals, survivors = _stage_inputs(photo, detector)
-        for tile in _tiles(canvas, limits.tiles_per_photo, rng):
-            tiles.offer(tile)
-        for crop in proposals:
-            rnet.offer(crop)
-        for crop in survivors:
-            onet.offer(crop)
+        detector(photo)
+        for canvas in stages["pnet"].take():
+            for tile in _tiles(canvas, limits.tiles_per_photo, rng):
+                tiles.offer(tile)
+        for reservoir, name in ((rnet, "rnet"), (onet, "onet")):
+            for crop in stages[name].take():
+                reservoir.offer(crop)
     for stage, kept in (("pnet", tiles), ("rnet", rnet), ("onet", onet)):
         if not kept.items:
             raise InputError(
@@ -133,19 +148,6 @@ def calibration_of_detector(
         n_rnet_seen=rnet.n_seen,
         n_onet_seen=onet.n_seen,
         seed=seed,
-    )
-
-
-def _stage_inputs(photo_bgr: Pixels, detector: FaceDetector) -> tuple[Pixels, Pixels, Pixels]:
-    """Return P-Net's canvas and R- and O-Net's crops of one photo, made by the detector's own steps."""
-    octaves = [photo_bgr]
-    proposals = detector._propose(octaves)
-    canvas = detector._canvas_for((photo_bgr.shape[1], photo_bgr.shape[0]))
-    survivors = detector._reject(octaves, proposals)
-    return (
-        canvas.pixels,
-        _crops(octaves, proposals, detector._rnet),
-        _crops(octaves, survivors, detector._onet),
     )
 
 

@@ -23,6 +23,7 @@ from fer_edge.preprocess import crop_square, face_pixels
 from fer_edge.stage import Stage
 from fer_edge_convert.mtcnn_source import NETWORKS
 from fer_edge_convert.onnx_graph import is_exact
+from fer_edge_convert.recording import RecordingStage
 
 __all__ = ["PHOTO_ATTRIBUTION", "add_golden", "photo_pixels"]
 
@@ -164,29 +165,20 @@ def _place(data: bytearray, *arrays: Array) -> int:
     return offset
 
 
-class _Recorder(Stage):
-    """A stage that keeps the pixels it was last run on."""
-
-    seen: Pixels
-
-    def run(self, pixels: Pixels) -> tuple[npt.NDArray[np.float32], ...]:
-        self.seen = pixels.copy()
-        return super().run(pixels)
-
-
 def _detector_pixels(bundle: Bundle, photo: Pixels) -> dict[str, Pixels]:
     """Let the bundle's detector look at the photo's face, and take what its stages see."""
     engine = load_engine(bundle.manifest.stages[NETWORKS[0]].variants[0].engine)
-    recorders = {name: _Recorder(bundle, name, engine) for name in NETWORKS}
+    recorders = {name: RecordingStage(bundle, name, engine) for name in NETWORKS}
     detector = FaceDetector(**recorders, options=_DETECTOR_OPTIONS)
     detector(crop_square(photo, np.array(_FACE_XYXY, np.float32), _REGION_MARGIN))
     pixels = {}
     for name, recorder in recorders.items():
-        n_seen = len(recorder.seen)
+        seen = recorder.take()
+        n_seen = len(seen)
         if n_seen == 0:
             raise GateError(f"{bundle.path}: expected boxes for {name} where the demo photo has a face, found none")
         # Boxes come best first: evenly spaced, they are of every kind.
-        pixels[name] = recorder.seen[np.unique(np.linspace(0, n_seen - 1, _MAX_CROPS).round().astype(int))]
+        pixels[name] = seen[np.unique(np.linspace(0, n_seen - 1, _MAX_CROPS).round().astype(int))]
     return pixels
 
 

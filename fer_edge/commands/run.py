@@ -24,6 +24,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, metavar="PATH", help="bundle folder or .zip (the one installed)")
     parser.add_argument("--engine", metavar="NAME", help="litert (or tflite), onnx, openvino (the first installed)")
     parser.add_argument("--precision", metavar="NAME", help="of the classifier: int8, float32 (the bundle's first)")
+    parser.add_argument("--detector-precision", metavar="NAME", help="of the detector's networks (the bundle's first)")
     parser.add_argument("--min-face", type=float, default=40.0, metavar="PX", help="smallest face looked for (40)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="that the engine may use (1)")
     parser.add_argument(
@@ -58,6 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.bundle,
             engine=arguments.engine,
             precision=arguments.precision,
+            detector_precision=arguments.detector_precision,
             min_face_px=arguments.min_face,
             threads=arguments.threads,
         )

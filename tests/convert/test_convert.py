@@ -629,3 +629,30 @@ def test_a_bundle_with_the_detector(tmp_path, model_folder, data):
         expected = keras.saving.load_model(detector / f"{name}.keras", compile=False).predict(pixels, verbose=0)
         for values in expected.values():
             np.testing.assert_allclose(found[values.shape[-1]], values, atol=1e-3 * max(np.abs(values).max(), 1))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(
+            ["--int8", "--detector", "d", "--detector-photos", "p"],
+            "--detector-photos and --measure-detector go together: no int8 detector is written that was not measured",
+            id="not measured",
+        ),
+        pytest.param(
+            ["--int8", "--detector-photos", "p", "--measure-detector", "m"],
+            "--detector-photos quantizes the detector; name one with --detector",
+            id="no detector",
+        ),
+        pytest.param(
+            ["--float32", "--detector", "d", "--detector-photos", "p", "--measure-detector", "m"],
+            "--detector-photos is for an int8 detector; add --int8",
+            id="no int8",
+        ),
+        pytest.param(["--max-ap-drop", "nan"], "--max-ap-drop: expected a number of points, found nan", id="nan"),
+    ],
+)
+def test_options_of_the_detector_that_do_not_go_together(tmp_path, capfd, words, message):
+    common = ["convert", "no model", "--to", "onnx", "--calibrate", "no data", "-o", str(tmp_path / "b")]
+    assert cli.main([*common, *words]) == 2
+    assert message in capfd.readouterr().err

@@ -15,6 +15,7 @@ from fer_edge_convert.detector_calibration import (
     calibration_of_detector,
 )
 
+OPTIONS = DetectorOptions(min_face_px=40)
 ALL = CalibrationLimits(tiles_per_photo=3, pnet_tiles=10**6, rnet_crops=10**6, onet_crops=10**6)
 
 
@@ -54,7 +55,7 @@ def stages(default_bundle):
 
 
 def detector_of(stages) -> FaceDetector:
-    return FaceDetector(stages["pnet"], stages["rnet"], stages["onet"], DetectorOptions(min_face_px=40))
+    return FaceDetector(stages["pnet"], stages["rnet"], stages["onet"], OPTIONS)
 
 
 def sorted_rows(images: np.ndarray) -> np.ndarray:
@@ -62,10 +63,10 @@ def sorted_rows(images: np.ndarray) -> np.ndarray:
     return rows[np.lexsort(rows.T)]
 
 
-def test_crops_are_those_that_the_stages_are_given_in_use(stages, photo):
+def test_crops_are_those_that_the_stages_are_given_in_use(default_bundle, stages, photo):
     recorders = {name: Recorder(stage) for name, stage in stages.items()}
     assert detector_of(recorders)(photo)
-    found = calibration_of_detector([photo], detector_of(stages), seed=1, limits=ALL)
+    found = calibration_of_detector([photo], default_bundle, OPTIONS, seed=1, limits=ALL)
     for name in ("rnet", "onet"):
         (given,) = recorders[name].seen
         np.testing.assert_array_equal(sorted_rows(found.of(name)), sorted_rows(given))
@@ -73,25 +74,26 @@ def test_crops_are_those_that_the_stages_are_given_in_use(stages, photo):
     assert found.n_photos == 1
 
 
-def test_tiles_lie_at_even_places_of_the_canvas_that_pnet_is_given(stages, photo):
+def test_tiles_lie_at_even_places_of_the_canvas_that_pnet_is_given(default_bundle, stages, photo):
     recorders = {name: Recorder(stage) for name, stage in stages.items()}
     detector_of(recorders)(photo)
     (canvas,) = recorders["pnet"].seen[0]
-    found = calibration_of_detector([photo], detector_of(stages), seed=1, limits=ALL)
+    found = calibration_of_detector([photo], default_bundle, OPTIONS, seed=1, limits=ALL)
     assert found.pnet.shape == (3, TILE_PX, TILE_PX, 3)
     windows = np.lib.stride_tricks.sliding_window_view(canvas, (TILE_PX, TILE_PX), axis=(0, 1))[::2, ::2]
     for tile in found.pnet:
         assert (windows == tile.transpose(2, 0, 1)).all(axis=(2, 3, 4)).any()
 
 
-def test_a_canvas_smaller_than_a_tile_is_put_on_black(stages, photo):
+def test_a_canvas_smaller_than_a_tile_is_put_on_black(default_bundle, stages, photo):
     from fer_edge.preprocess import resize_exact
 
     # A face that fills a small picture: one level, no larger than the picture itself.
     small = resize_exact(photo[:192, 128:320], (96, 96))
-    detector = detector_of(stages)
-    tile = calibration_of_detector([small], detector, seed=1, limits=ALL).pnet[0]
-    canvas = detector._canvas.pixels
+    recorders = {name: Recorder(stage) for name, stage in stages.items()}
+    detector_of(recorders)(small)
+    tile = calibration_of_detector([small], default_bundle, OPTIONS, seed=1, limits=ALL).pnet[0]
+    (canvas,) = recorders["pnet"].seen[0]
     height, width = canvas.shape[:2]
     assert min(height, width) < TILE_PX
     np.testing.assert_array_equal(tile[: min(height, TILE_PX), : min(width, TILE_PX)], canvas[:TILE_PX, :TILE_PX])
@@ -99,10 +101,10 @@ def test_a_canvas_smaller_than_a_tile_is_put_on_black(stages, photo):
     assert not tile[:, width:].any()
 
 
-def test_the_same_seed_draws_the_same_within_the_limits(stages, photo):
+def test_the_same_seed_draws_the_same_within_the_limits(default_bundle, stages, photo):
     limits = CalibrationLimits(tiles_per_photo=2, pnet_tiles=3, rnet_crops=5, onet_crops=2)
     first, again, other = (
-        calibration_of_detector([photo, photo[:, ::-1].copy()], detector_of(stages), seed=seed, limits=limits)
+        calibration_of_detector([photo, photo[:, ::-1].copy()], default_bundle, OPTIONS, seed=seed, limits=limits)
         for seed in (1, 1, 2)
     )
     assert first.to_json() == again.to_json()
@@ -114,9 +116,9 @@ def test_the_same_seed_draws_the_same_within_the_limits(stages, photo):
 
 
 @pytest.mark.parametrize("photos", [[], [np.zeros((60, 60, 3), np.uint8)]], ids=["none", "black"])
-def test_photos_without_anything_to_see_are_refused(stages, photos):
+def test_photos_without_anything_to_see_are_refused(default_bundle, stages, photos):
     with pytest.raises(InputError, match=f"found none in {len(photos)} photos; give more photos of faces"):
-        calibration_of_detector(photos, detector_of(stages), seed=1)
+        calibration_of_detector(photos, default_bundle, OPTIONS, seed=1)
 
 
 def test_each_item_of_a_stream_is_kept_equally_often():

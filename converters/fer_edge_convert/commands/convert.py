@@ -8,7 +8,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import Command
 from fer_edge.errors import UsageError
@@ -41,6 +41,18 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--detector", type=Path, metavar="FOLDER", help="folder made by fer-edge import-mtcnn; without it, no detector"
+    )
+    parser.add_argument(
+        "--detector-photos",
+        type=Path,
+        metavar="FOLDER",
+        help="quantize the detector too, calibrated on these photos of faces; without it, it stays float32",
+    )
+    parser.add_argument(
+        "--measure-detector",
+        type=Path,
+        metavar="PATH",
+        help="labelled photos that an int8 detector is measured on: WIDER FACE's ..._bbx_gt.txt, beside images/",
     )
     parser.add_argument("--to", nargs="+", required=True, metavar="ENGINE", help="litert (or tflite), onnx, openvino")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="bundle folder to make")
@@ -103,6 +115,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     gates.add_argument(
         "--max-drop", type=float, default=1.0, metavar="POINTS", help="largest loss of top-1 let through (1.0)"
     )
+    gates.add_argument(
+        "--max-ap-drop",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="largest loss of an int8 detector's average precision let through (1.0)",
+    )
     gates.add_argument("--max-bytes", type=int, metavar="N", help="largest size of a variant's files (any)")
     gates.add_argument(
         "--max-latency-ms", type=float, metavar="MS", help="longest time of one face here, median, one thread (any)"
@@ -125,6 +144,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError("--search looks for the best int8; add --int8")
     if arguments.method is not None and "int8" not in precisions:
         raise UsageError("--method sets the ranges of int8; add --int8")
+    _check_detector(arguments, precisions)
     engines = list(dict.fromkeys(engine_name(name) for name in arguments.to))
     if arguments.report is not None:
         report, output = arguments.report.resolve(), arguments.output.resolve()
@@ -148,6 +168,9 @@ def _run(arguments: argparse.Namespace) -> int:
         measure=arguments.measure,
         recipe=recipe,
         search=arguments.search,
+        detector_photos=arguments.detector_photos,
+        detector_annotations=arguments.measure_detector,
+        max_ap_drop_points=arguments.max_ap_drop,
         gates=Gates(
             max_drop_points=arguments.max_drop,
             max_bytes=arguments.max_bytes,
@@ -173,8 +196,9 @@ def _run(arguments: argparse.Namespace) -> int:
         _write_report(arguments.report, made, options.command)
 
     if arguments.json:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
+                "stage": "classifier",
                 "engine": figures.engine,
                 "precision": figures.precision,
                 "bytes": figures.n_bytes,
@@ -182,6 +206,9 @@ def _run(arguments: argparse.Namespace) -> int:
                 "measured": {made.data.held_out.name: figures.to_json()},
             }
             for figures, latency_ms in zip(made.figures, made.latencies_ms, strict=True)
+        ]
+        rows += [
+            {"stage": "detector", "engine": item.engine, "measured": item.to_json()} for item in made.detector_figures
         ]
         sys.stdout.write(json.dumps(rows) + "\n")
     else:
@@ -191,6 +218,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 f"  {figures.engine:<9} {figures.precision:<12} {figures.n_bytes:>9} bytes  {latency_ms:>7.3f} ms  "
                 f"{made.data.held_out.name} {figures.evaluation.accuracy}, drop {figures.drop_points:+.2f} points\n"
             )
+        for item in made.detector_figures:
+            sys.stdout.write(f"  {item.to_text()}\n")
     return 0
 
 
@@ -210,6 +239,8 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--seed: expected 0 or more, found {arguments.seed}")
     if not math.isfinite(arguments.max_drop):
         raise UsageError(f"--max-drop: expected a number of points, found {arguments.max_drop}")
+    if not math.isfinite(arguments.max_ap_drop):
+        raise UsageError(f"--max-ap-drop: expected a number of points, found {arguments.max_ap_drop}")
     if arguments.max_bytes is not None and arguments.max_bytes < 1:
         raise UsageError(f"--max-bytes: expected 1 or more, found {arguments.max_bytes}")
     if arguments.max_latency_ms is not None and not arguments.max_latency_ms > 0:
@@ -218,6 +249,19 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"--crop-margin: expected {_MIN_CROP_MARGIN:g} to {_MAX_CROP_MARGIN:g}, found {arguments.crop_margin}"
         )
+
+
+def _check_detector(arguments: argparse.Namespace, precisions: list[str]) -> None:
+    if (arguments.detector_photos is None) != (arguments.measure_detector is None):
+        raise UsageError(
+            "--detector-photos and --measure-detector go together: no int8 detector is written that was not measured"
+        )
+    if arguments.detector_photos is None:
+        return
+    if arguments.detector is None:
+        raise UsageError("--detector-photos quantizes the detector; name one with --detector")
+    if "int8" not in precisions:
+        raise UsageError("--detector-photos is for an int8 detector; add --int8")
 
 
 def _recipe(arguments: argparse.Namespace) -> QuantizationRecipe:
