@@ -10,7 +10,13 @@ from typing import Any
 
 from fer_edge import __version__
 from fer_edge.machine import machine_summary
-from fer_edge_convert.conversion_pictures import plot_drops, plot_search, plot_sensitivities, plot_tensor_errors
+from fer_edge_convert.conversion_pictures import (
+    plot_drops,
+    plot_pareto,
+    plot_search,
+    plot_sensitivities,
+    plot_tensor_errors,
+)
 from fer_edge_convert.convert import Conversion
 from fer_edge_convert.measuring import VariantFigures
 from fer_edge_convert.search import SearchOutcome
@@ -57,7 +63,9 @@ def conversion_record(made: Conversion, command: str) -> dict[str, Any]:
             ]
             for engine, errors in made.tensor_errors.items()
         },
+        "detector": {item.engine: item.to_json() for item in made.detector_figures},
         "searches": [outcome.to_json() for outcome in made.searches],
+        "fine_tuning": manifest.provenance.get("fine_tuning", []),
         "warnings": conversion_warnings(made),
         "versions": manifest.provenance["versions"],
         "machine": machine_summary(),
@@ -84,6 +92,19 @@ def conversion_warnings(made: Conversion) -> list[str]:
                 f"{figures.engine} {figures.precision} may lose more than {made.max_drop_points:g} points: "
                 f"the 95 % interval of its drop ends at {high:+.2f}"
             )
+    for tuning in made.manifest.provenance.get("fine_tuning", []):
+        found += [
+            f"{engine} int8 lost {lost:+.2f} points, so its weights were fine-tuned ({tuning['epochs']} epochs on "
+            f"{tuning['images']:,} training faces); its drop is still that against the network as it was given"
+            for engine, lost in tuning["drop_points_before"].items()
+        ]
+    float_model = made.float_model
+    commonest = max(float_model.confusion.sum(axis=1)) / max(float_model.confusion.sum(), 1)
+    if float_model.accuracy.low <= commonest:
+        found.append(
+            f"the network itself is right on {100 * float_model.accuracy.top1:.1f} % of the faces, and who always "
+            f"says the commonest class on {100 * commonest:.1f} %: a drop against such a network means nothing"
+        )
     if made.data.n_shared:
         found.append(
             f"{made.data.n_shared} training images are in the held-out part too; they calibrated nothing, but the "
@@ -96,6 +117,7 @@ def conversion_sections(folder: Path, made: Conversion, record: Mapping[str, Any
     """Draw the pictures of a conversion into `folder` and return the report's contents."""
     held_out = made.data.held_out
     plot_drops(made.figures, folder / "drops.png")
+    plot_pareto(made.figures, made.latencies_ms, folder / "pareto.png")
     blocks: list[Block] = [
         Paragraph(
             text=f"{record['classifier']['model']['name']}, measured on {held_out.title}: the network itself is right "
@@ -104,6 +126,8 @@ def conversion_sections(folder: Path, made: Conversion, record: Mapping[str, Any
         ),
         _files_table(made),
         Picture(file="drops.png", caption="Top-1 lost against the network, in points, with 95 % intervals"),
+        Picture(file="pareto.png", caption="Top-1 of each file over its bytes and over its time here"),
+        *_detector_sections(made),
         Heading(text="Warnings"),
         *(Paragraph(text=text) for text in record["warnings"] or ["None."]),
         Heading(text="Calibration and data"),
@@ -150,6 +174,32 @@ def _files_table(made: Conversion) -> Table:
             for figures, latency_ms in zip(made.figures, made.latencies_ms, strict=True)
         ),
     )
+
+
+def _detector_sections(made: Conversion) -> list[Block]:
+    if not made.detector_figures:
+        return []
+    sides = list(made.detector_figures[0].average_precision)
+    return [
+        Heading(text="Detector"),
+        Paragraph(
+            text=f"Average precision of the whole cascade on {made.detector_figures[0].n_photos:,} photos, faces whose "
+            "shorter side is at least so long, and points lost against the float cascade. Rounding pushes single boxes "
+            "over a threshold either way: half a point is none."
+        ),
+        Table(
+            header=("cascade", "bytes", *(f"from {side} px / %" for side in sides), *(f"lost, {s} px" for s in sides)),
+            rows=tuple(
+                (
+                    item.engine,
+                    f"{item.n_bytes:,}",
+                    *(f"{100 * item.average_precision[side]:.2f}" for side in sides),
+                    *(f"{item.lost_points()[side]:+.2f}" for side in sides),
+                )
+                for item in made.detector_figures
+            ),
+        ),
+    ]
 
 
 def _facts_table(made: Conversion) -> Table:

@@ -28,6 +28,8 @@ from fer_edge_convert.conversion_data import ConversionData, read_conversion_dat
 from fer_edge_convert.detector_accuracy import DetectorFigures, check_detector, measure_detector
 from fer_edge_convert.detector_conversion import DetectorConversion
 from fer_edge_convert.detector_data import DetectorData, read_detector_data
+from fer_edge_convert.fine_tuning import check_can_be_fine_tuned, engine_families, fine_tuned
+from fer_edge_convert.float_model import FloatModel
 from fer_edge_convert.gates import Gates
 from fer_edge_convert.golden import PHOTO_ATTRIBUTION, add_golden, photo_pixels
 from fer_edge_convert.inputs import SourceClassifier, SourceOptions, read_source
@@ -67,6 +69,8 @@ class ConvertOptions:
         measure: data set whose test part measures; None for that of `calibrate`.
         recipe: how to quantize.
         search: look for a better recipe first, and use that.
+        fine_tune_epochs: of the network, for the engines whose int8 loses too much all the same; 0 for never.
+        uint8_edges: LiteRT's int8 classifier takes and gives uint8.
         detector_photos: folder of photos that calibrate an int8 detector; None for one in float32.
         detector_annotations: of the photos that an int8 detector is measured on, in WIDER FACE's format.
         max_ap_drop_points: largest loss of the detector's average precision that is let through.
@@ -84,6 +88,8 @@ class ConvertOptions:
     measure: str | None = None
     recipe: QuantizationRecipe
     search: bool = False
+    fine_tune_epochs: int = 0
+    uint8_edges: bool = False
     detector_photos: Path | None = None
     detector_annotations: Path | None = None
     max_ap_drop_points: float = 1.0
@@ -143,6 +149,8 @@ def convert(
     check_folder_target(out, force=force, marker=MANIFEST_NAME)
     wanted = wanted_variants(options.engines, options.precisions)
     source = read_source(model, options.source)
+    if options.fine_tune_epochs:
+        check_can_be_fine_tuned(source)
     detector = read_detector(detector_folder) if detector_folder else None
     detector_data = _detector_data(options)
     data = read_conversion_data(options.calibrate, options.measure, source.input_shape_hwc)
@@ -165,6 +173,11 @@ def convert(
         manifest = _manifest(source, detector, stages, job, recipe, options)
         manifest = _finish(manifest, staging)
         figures, latencies_ms = job.measure(Bundle.open(staging), wanted)
+        if options.fine_tune_epochs and (missed := job.int8_that_loses_too_much(figures)):
+            recipe = job.fine_tune(missed, recipe)
+            stages["classifier"] = job.convert(wanted, recipe, staging)
+            manifest = _finish(_manifest(source, detector, stages, job, recipe, options), staging)
+            figures, latencies_ms = job.measure(Bundle.open(staging), wanted)
         try:
             hint = "see docs/quantization.md" if options.search else "run it with --search, or see docs/quantization.md"
             options.gates.check(figures, latencies_ms, hint)
@@ -223,19 +236,17 @@ class _Job:
             if set(options.precisions) & set(_CALIBRATED)
             else None
         )
-        table = self.coding.table()
-        self._model = CalibratedModel(
-            source.model,
-            self.coding.encode(self.calibration.faces.images) if self.calibration else None,
-            (float(table[0]), float(table[-1])),
-        )
+        self._model = self._calibrated(source.model)
+        self._fine_tuned: dict[tuple[str, str], CalibratedModel] = {}
+        self._written: dict[tuple[str, str], Variant] = {}
+        self.fine_tunings: list[dict[str, Any]] = []
         faces = data.held_out.faces
         self._float_probs: Floats = softmax(source.model.predict(self.coding.encode(faces.images))[0])
         self.float_model = evaluate(self._float_probs, faces)
 
     def search(self, out: Path) -> tuple[tuple[SearchOutcome, ...], QuantizationRecipe]:
         """Search for each engine's int8; return what was found and the recipe with it."""
-        trials = self._trials(self._memory(out))
+        trials = self._trials(self._memory(out), self._model)
         outcomes = tuple(
             search(trials, engine, "int8", max_drop_points=self._options.gates.max_drop_points)
             for engine in self._options.engines
@@ -250,18 +261,23 @@ class _Job:
             self._memory(out).unlink(missing_ok=True)
 
     def convert(self, wanted: Sequence[tuple[str, str]], recipe: QuantizationRecipe, folder: Path) -> StageSpec:
-        """Write the classifier's files; return its stage."""
-        variants = []
+        """Write those of the classifier's files that are not written yet; return its stage."""
         for engine, precision in wanted:
+            if (engine, precision) in self._written:
+                continue
             _say(f"classifier: converting to {precision} for {engine}")
             (made,) = make_variants(
                 "classifier",
-                self._model,
+                self._network(engine, precision),
                 output_lengths=(len(self._source.labels),),
                 variants=[(engine, precision)],
                 recipe=recipe,
+                uint8_edges=self._options.uint8_edges,
             )
-            variants.append(_write(made, folder))
+            variant = _write(made, folder)
+            if (engine, precision) in self._fine_tuned:
+                variant = replace(variant, recipe=f"{variant.recipe}_fine_tuned")
+            self._written[engine, precision] = variant
         return StageSpec(
             name="classifier",
             colour="gray" if self._source.input_shape_hwc[2] == 1 else "bgr",
@@ -269,8 +285,42 @@ class _Job:
             pixel_std=self._source.pixel_std,
             layout="NHWC",
             crop_margin=self._options.crop_margin,
-            variants=tuple(variants),
+            variants=tuple(self._written[pair] for pair in wanted),
         )
+
+    def int8_that_loses_too_much(self, figures: Sequence[VariantFigures]) -> list[VariantFigures]:
+        """Return the int8 files that lose more top-1 than is let through."""
+        limit = self._options.gates.max_drop_points
+        return [item for item in figures if item.precision == "int8" and item.drop_points > limit]
+
+    def fine_tune(self, missed: Sequence[VariantFigures], recipe: QuantizationRecipe) -> QuantizationRecipe:
+        """Fine-tune the network for the engines of these int8 files; return the recipe with theirs.
+
+        The next `convert` makes the files again. No layer of theirs stays in float32: all were trained to be rounded.
+        """
+        faces = self.data.pool.without_images_of(self._selection())
+        lost = {item.engine: round(item.drop_points, 4) for item in missed}
+        variants = dict(recipe.variants)
+        for engines in engine_families(lost):
+            found = fine_tuned(
+                self._source,
+                engines,
+                epochs=self._options.fine_tune_epochs,
+                seed=recipe.seed,
+                method=recipe.variant(engines[0], "int8").method,
+                calibration=self._model.calibration,
+                faces=faces,
+                say=_say,
+            )
+            model = self._calibrated(found.model)
+            for engine in engines:
+                pair = (engine, "int8")
+                self._fine_tuned[pair] = model
+                variants[pair] = replace(recipe.variant(*pair), float_layers=())
+                del self._written[pair]
+            before = {engine: lost[engine] for engine in engines}
+            self.fine_tunings.append({**found.record, "data": self.data.pool_title, "drop_points_before": before})
+        return replace(recipe, variants=variants)
 
     def measure(
         self, bundle: Bundle, wanted: Sequence[tuple[str, str]]
@@ -288,7 +338,7 @@ class _Job:
     ) -> dict[str, tuple[TensorError, ...]]:
         """Compare int8's activations with the float files', on some of the calibration images."""
         found = {
-            engine: quantizer_for(engine, self._model).int8_errors(
+            engine: quantizer_for(engine, self._network(engine, precision)).int8_errors(
                 recipe.variant(engine, precision), self._model.calibration[:_COMPARED_IMAGES]
             )
             for engine, precision in wanted
@@ -305,7 +355,10 @@ class _Job:
         worst = max(blamed, key=lambda found: found.drop_points)
         try:
             sensitivities = layer_sensitivities(
-                self._trials(None), worst.engine, worst.precision, recipe.variant(worst.engine, worst.precision)
+                self._trials(None, self._network(worst.engine, worst.precision)),
+                worst.engine,
+                worst.precision,
+                recipe.variant(worst.engine, worst.precision),
             )
         except FerEdgeError as error:
             return f"which layers cost most is not known: {error}"
@@ -314,8 +367,17 @@ class _Job:
         )
         return f"layers that cost {worst.engine} {worst.precision} most: {named or 'none alone'}"
 
-    def _trials(self, memory: Path | None) -> Trials:
-        return Trials(self._model, self.coding, self._selection(), memory=memory, say=_say)
+    def _calibrated(self, model: FloatModel) -> CalibratedModel:
+        images = self.coding.encode(self.calibration.faces.images) if self.calibration else None
+        table = self.coding.table()
+        return CalibratedModel(model, images, (float(table[0]), float(table[-1])))
+
+    def _network(self, engine: str, precision: str) -> CalibratedModel:
+        """Return what a file is made from: the network itself, or what fine-tuning made of it."""
+        return self._fine_tuned.get((engine, precision), self._model)
+
+    def _trials(self, memory: Path | None, model: CalibratedModel) -> Trials:
+        return Trials(model, self.coding, self._selection(), memory=memory, say=_say)
 
     def _selection(self) -> FaceSet:
         return draw_selection(self.data.pool, self.calibration, seed=self._options.recipe.seed)
@@ -401,6 +463,8 @@ def _manifest(
         "quantization": recipe.to_json(),
         "data": job.data.to_json(),
     }
+    if job.fine_tunings:
+        provenance["fine_tuning"] = job.fine_tunings
     if detector:
         provenance["detector"] = detector.record
         origin = detector.record["source"]

@@ -10,6 +10,8 @@ from fer_edge.engines import Engine, EngineOptions, load_engine
 from fer_edge.errors import UsageError
 from fer_edge.files import sha256_hex
 from fer_edge_convert.float_model import FloatModel
+from fer_edge_convert.litert import compact_litert
+from fer_edge_convert.litert_edges import with_uint8_edges
 from fer_edge_convert.precisions import ENGINE_PRECISIONS, recipe_name
 from fer_edge_convert.quantizers import CalibratedModel, Converted, quantizer_for
 from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe
@@ -59,6 +61,7 @@ def make_variants(
     output_lengths: Sequence[int],
     variants: Iterable[tuple[str, str]],
     recipe: QuantizationRecipe,
+    uint8_edges: bool = False,
 ) -> list[MadeVariant]:
     """Convert a network for each engine and precision, in that order.
 
@@ -68,15 +71,19 @@ def make_variants(
         output_lengths: the outputs' last lengths in the order that the stage's code takes them.
         variants: engines and precisions, of `wanted_variants`.
         recipe: how each is quantized.
+        uint8_edges: LiteRT's int8 file takes and gives uint8.
 
     Raises:
-        InputError: the network cannot be converted for an engine, or the recipe is of another network.
+        InputError: the network cannot be converted for an engine, the recipe is of another network, or an edge that was
+            to be uint8 stays in float32.
         UsageError: a precision needs calibration images and there are none.
     """
     made = []
     for engine, precision in variants:
         variant_recipe = recipe.variant(engine, precision)
         converted = quantizer_for(engine, model).convert(precision, variant_recipe)
+        if uint8_edges and (engine, precision) == ("litert", "int8"):
+            converted = Converted(contents=(compact_litert(with_uint8_edges(converted.contents[0])),))
         made.append(describe_variant(stage, engine, precision, converted, model.model, output_lengths, variant_recipe))
     return made
 

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from convert.test_detector_accuracy import figures as detector_figures
 from convert.test_gates import figures
 
+from fer_edge_convert.conversion_pictures import cheapest_for_accuracy
 from fer_edge_convert.conversion_report import conversion_record, conversion_sections, conversion_warnings
 from fer_edge_convert.layers import Layer
 from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe
@@ -68,6 +70,7 @@ def made(**changes) -> SimpleNamespace:
         "float_model": FLOAT32.evaluation,
         "data": data,
         "searches": (searched(),),
+        "detector_figures": (),
         "tensor_errors": {"onnx": (TensorError(name="x", sqnr_db=float("inf")), TensorError(name="y", sqnr_db=21.04))},
         "max_drop_points": 1.0,
     }
@@ -129,6 +132,7 @@ def test_the_report_shows_every_file_and_every_picture(tmp_path):
     assert pictures == {path.name for path in tmp_path.iterdir()}
     assert pictures == {
         "drops.png",
+        "pareto.png",
         "sqnr.png",
         "confusion_network.png",
         "confusion_onnx_int8.png",
@@ -136,6 +140,28 @@ def test_the_report_shows_every_file_and_every_picture(tmp_path):
         "sensitivity_onnx.png",
     }
     page = to_html("Conversion of small", blocks, tmp_path)
-    assert page.count("data:image/png;base64,") == 6
+    assert page.count("data:image/png;base64,") == 7
     assert "mse, 1 layers in float32 (chosen)" in page
     assert "fer-edge convert small" in to_markdown("Conversion of small", blocks)
+
+
+def test_the_detector_has_a_table_of_its_own(tmp_path):
+    conversion = made(detector_figures=(detector_figures(),))
+    record = conversion_record(conversion, "fer-edge convert small")
+    assert record["detector"]["onnx"]["average_precision"]["30"] == 0.7
+    text = to_markdown("t", conversion_sections(tmp_path, conversion, record))
+    assert "| onnx | 1,000 | 80.00 | 70.00 | 50.00 | +1.00 | +0.00 | -1.00 |" in text
+    assert conversion_record(made(), "c")["detector"] == {}
+
+
+def test_a_network_at_chance_is_warned_of():
+    poor = replace(FLOAT32.evaluation, accuracy=replace(FLOAT32.evaluation.accuracy, top1=0.15, low=0.13))
+    (warning,) = conversion_warnings(made(float_model=poor))
+    assert warning.startswith("the network itself is right on 15.0 % of the faces, and who always says the ")
+    assert "commonest class on 14.3 %" in warning
+    assert "a drop against such a network means nothing" in warning
+
+
+def test_the_front_is_what_nothing_beats_in_both():
+    # Position 1 is dearer and no better than 0; 3 costs as much as 2 and is worse.
+    assert cheapest_for_accuracy([1.0, 2.0, 3.0, 3.0, 9.0], [60.0, 60.0, 64.0, 63.0, 65.0]) == [0, 2, 4]

@@ -656,3 +656,21 @@ def test_options_of_the_detector_that_do_not_go_together(tmp_path, capfd, words,
     common = ["convert", "no model", "--to", "onnx", "--calibrate", "no data", "-o", str(tmp_path / "b")]
     assert cli.main([*common, *words]) == 2
     assert message in capfd.readouterr().err
+
+
+def test_uint8_edges_change_the_edges_alone(tmp_path, model_folder, data, bundle):
+    words = ["convert", model_folder, "--to", "litert", "--int8", "--uint8-edges", "--calibrate", data]
+    words += ["--images-per-class", "10", "--seed", "3", "--max-drop", "20", "-o", tmp_path / "b"]
+    assert cli.main([str(word) for word in words]) == 0
+    (variant,) = Bundle.open(tmp_path / "b").manifest.stages["classifier"].variants
+    assert (variant.inputs[0].dtype, variant.outputs[0].dtype) == ("uint8", "uint8")
+    assert (variant.inputs[0].scale, variant.inputs[0].zero_point) == (1 / 128, 128)
+    known = variants_of(bundle)["litert", "int8"].measured["PublicTest"]
+    assert variant.measured["PublicTest"] == known
+    assert cli.main(["bundle", "verify", "--golden", str(tmp_path / "b")]) == 0
+
+
+def test_uint8_edges_without_a_file_that_has_them(tmp_path, capfd):
+    words = ["convert", "m", "--to", "onnx", "--int8", "--uint8-edges", "--calibrate", "d", "-o", str(tmp_path / "b")]
+    assert cli.main(words) == 2
+    assert "--uint8-edges is for LiteRT's int8 file; add --int8 and --to litert" in capfd.readouterr().err

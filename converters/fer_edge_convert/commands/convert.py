@@ -28,6 +28,7 @@ _PRECISIONS = {
     "float16": "weights in float16",
     "float32": "as trained (what is made when no other is asked for)",
 }
+_MAX_EPOCHS = 1000  # of fine-tuning; a handful does
 # What a recipe states.
 _OF_RECIPE = ("images-per-class", "seed", "method", "search")
 
@@ -75,6 +76,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     for name, summary in _PRECISIONS.items():
         precisions.add_argument(f"--{name}", action="store_true", help=summary)
 
+    precisions.add_argument(
+        "--uint8-edges", action="store_true", help="LiteRT's int8 file takes and gives uint8, as ONNX Runtime's does"
+    )
+
     source = parser.add_argument_group("what a model folder says of itself, and other files do not")
     source.add_argument("--labels", nargs="+", metavar="NAME", help="the classes in the order of the outputs")
     source.add_argument(
@@ -106,6 +111,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--search",
         action="store_true",
         help="find the method, and the layers that stay in float32, for int8; an interrupted search goes on",
+    )
+    quantizing.add_argument(
+        "--fine-tune",
+        type=int,
+        default=0,
+        metavar="EPOCHS",
+        help="where an engine's int8 loses too much all the same: train the network so long with rounded weights and "
+        "activations, and convert again; of networks that Keras saved alone (0: never)",
     )
     quantizing.add_argument(
         "--recipe", type=Path, metavar="PATH", help="quantize as this recipe or bundle says, instead of the four above"
@@ -144,8 +157,12 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError("--search looks for the best int8; add --int8")
     if arguments.method is not None and "int8" not in precisions:
         raise UsageError("--method sets the ranges of int8; add --int8")
+    if arguments.fine_tune and "int8" not in precisions:
+        raise UsageError("--fine-tune trains the network for int8; add --int8")
     _check_detector(arguments, precisions)
     engines = list(dict.fromkeys(engine_name(name) for name in arguments.to))
+    if arguments.uint8_edges and not ("litert" in engines and "int8" in precisions):
+        raise UsageError("--uint8-edges is for LiteRT's int8 file; add --int8 and --to litert")
     if arguments.report is not None:
         report, output = arguments.report.resolve(), arguments.output.resolve()
         if report.is_relative_to(output) or output.is_relative_to(report):
@@ -168,6 +185,8 @@ def _run(arguments: argparse.Namespace) -> int:
         measure=arguments.measure,
         recipe=recipe,
         search=arguments.search,
+        fine_tune_epochs=arguments.fine_tune,
+        uint8_edges=arguments.uint8_edges,
         detector_photos=arguments.detector_photos,
         detector_annotations=arguments.measure_detector,
         max_ap_drop_points=arguments.max_ap_drop,
@@ -237,6 +256,8 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--images-per-class: expected 1 or more, found {arguments.images_per_class}")
     if arguments.seed is not None and arguments.seed < 0:
         raise UsageError(f"--seed: expected 0 or more, found {arguments.seed}")
+    if not 0 <= arguments.fine_tune <= _MAX_EPOCHS:
+        raise UsageError(f"--fine-tune: expected 0 to {_MAX_EPOCHS} epochs, found {arguments.fine_tune}")
     if not math.isfinite(arguments.max_drop):
         raise UsageError(f"--max-drop: expected a number of points, found {arguments.max_drop}")
     if not math.isfinite(arguments.max_ap_drop):
