@@ -73,11 +73,12 @@ def take_out_edge_quantizers(model: Any) -> EdgeTensors:
 
 
 def align_addition_scales(model: Any) -> None:
-    """Make each input's scale of each addition a power of two times the output's.
+    """Make each input's scale of each addition the output's, or that times a power of two.
 
     ONNX Runtime adds quantized tensors in float32, as a * (scale_a / scale_out) + b * (scale_b / scale_out), rounded;
     aarch64 fuses the multiplication with the addition and x86 does not, so sums near a half come out differently.
-    Powers of two make every product and sum exact, and the answers the same.
+    Powers of two make every product and sum exact. None is below 1: half a step would come out as a sum that lies in the
+    middle of two, which the two round to different sides.
 
     A range grows upwards: its lower end stays where it is, but for a step, because a rectifier that was folded into a
     tensor's quantization is nothing but a range that begins at zero.
@@ -111,7 +112,7 @@ def align_addition_scales(model: Any) -> None:
         output_scale, _ = parameters(sink)
         for source in sources:
             scale, zero_point = parameters(source)
-            new_scale = output_scale * 2.0 ** math.ceil(math.log2(scale / output_scale) - _LOG2_TOLERANCE)
+            new_scale = output_scale * 2.0 ** max(math.ceil(math.log2(scale / output_scale) - _LOG2_TOLERANCE), 0)
             new_zero_point = min(math.ceil(zero_point * scale / new_scale), 255)
             for name, value in ((source.input[1], np.float32(new_scale)), (source.input[2], np.uint8(new_zero_point))):
                 constants[name].CopyFrom(numpy_helper.from_array(np.array(value), name))
@@ -121,7 +122,7 @@ def is_exact(model: bytes) -> bool:
     """Whether a QDQ network is one of those whose answers were shown to be equal on every machine.
 
     It has no operators but those of the networks that were compared (tests/devices/test_int8_agreement.py), each
-    addition's scales are powers of two of each other, and no layer is left in float32.
+    addition's inputs have its output's scale times 1, 2, 4, ..., and no layer is left in float32.
     """
     import math
 
@@ -142,7 +143,8 @@ def is_exact(model: bytes) -> bool:
             if source is None or source.op_type != "DequantizeLinear" or source.input[0] in constants:
                 return False
             ratio = float(constants[source.input[1]]) / float(constants[sink.input[1]])
-            if math.frexp(float(f"{ratio:.6g}"))[0] != 0.5:
+            mantissa, exponent = math.frexp(float(f"{ratio:.6g}"))
+            if mantissa != 0.5 or exponent < 1:
                 return False
     return True
 

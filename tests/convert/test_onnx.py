@@ -133,9 +133,10 @@ def scale_ratios(graph) -> list[float]:
 
 
 def test_additions_are_exact_in_float32(shipped):
-    """Scales of an addition's inputs are the output's times a power of two, so nothing is left to rounding."""
+    """Scales of an addition's inputs are the output's times 1, 2, 4, ..., so nothing is left to rounding."""
     ratios = scale_ratios(shipped)
     assert len(ratios) == 8
+    assert min(ratios) > 0.999
     assert {float(np.frexp(np.float32(ratio))[0]) for ratio in ratios} == {0.5}
 
 
@@ -171,6 +172,20 @@ def test_sums_that_are_rectified_stay_rectified(residual, calibration):
     error = np.abs(made.outputs[0].dequantize(stored) - expected)
     assert error.mean() < 0.03 * np.ptp(expected)
     assert (stored.argmax(1) == expected.argmax(1)).mean() >= 0.9
+
+
+def test_no_input_of_an_addition_has_finer_steps_than_its_output(residual, calibration):
+    """Half steps make sums in the middle of two, which x86-64 and aarch64 round to different sides."""
+    import onnx
+
+    calibrated = CalibratedModel(KerasFloatModel(residual), calibration, (-1.0, 127 / 128))
+    ranges = calibrated.onnx_ranges("min-max")
+    source = onnx.load_model_from_string(calibrated.model.onnx).graph
+    sums = {node.output[0] for node in source.node if node.op_type == "Add"}
+    sums |= {node.output[0] for node in source.node if node.op_type == "Relu" and node.input[0] in sums}
+    wide = {name: (4 * low, 4 * high) if name in sums else (low, high) for name, (low, high) in ranges.items()}
+    ratios = scale_ratios(onnx.load_model_from_string(to_onnx_int8(calibrated.model.onnx, wide).model).graph)
+    assert ratios == pytest.approx([1.0] * 4, rel=1e-5)
 
 
 def test_float16_stores_half_and_answers_as_the_network(onnx_float32, model):
