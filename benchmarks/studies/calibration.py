@@ -1,15 +1,18 @@
 """Which calibration set and which method for int8 ranges: how far an int8 classifier's answers move from the network's.
 
     python benchmarks/studies/calibration.py [MODEL] [--engines litert onnx openvino] [--per-class 5 20 100 300]
+        [--methods mse ...] [--corrected]
 
 Tries every size of calibration set with every method on FER-2013's Training images (`fer2013/fer2013.csv.gz` below
 $FER_EDGE_DATA), three sets of each size, and compares on a thousand other Training images: PublicTest, which judges
-the result, chooses nothing. Prints a Markdown table of means over the three sets.
+the result, chooses nothing. With --corrected each is tried with corrected biases too (docs/corrections.md). Prints a
+Markdown table of means over the three sets.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import sys
@@ -33,6 +36,8 @@ def main() -> None:
     parser.add_argument("model", type=Path, nargs="?", default=Path("models/mini_xception"))
     parser.add_argument("--engines", nargs="+", default=["litert", "onnx"])
     parser.add_argument("--per-class", nargs="+", type=int, default=[5, 20, 100])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--corrected", action="store_true", help="with corrected biases too")
     arguments = parser.parse_args()
     require_converters()
     source = read_source(arguments.model, SourceOptions())
@@ -56,12 +61,11 @@ def main() -> None:
             )
             trials = Trials(model, coding, selection)
             for engine in arguments.engines:
-                for method in METHODS:
-                    trial = trials.run(engine, "int8", VariantRecipe(method=method))
-                    found.setdefault((engine, per_class, method), []).append(trial)
-                    sys.stderr.write(
-                        f"{engine}, {per_class} per class, seed {seed}, {method}: {trial.divergence:.5f}\n"
-                    )
+                for method, corrected in itertools.product(arguments.methods, (False, True)[: 1 + arguments.corrected]):
+                    trial = trials.run(engine, "int8", VariantRecipe(method=method, bias_correction=corrected))
+                    name = f"{method}, corrected" if corrected else method
+                    found.setdefault((engine, per_class, name), []).append(trial)
+                    sys.stderr.write(f"{engine}, {per_class} per class, seed {seed}, {name}: {trial.divergence:.5f}\n")
 
     print("| engine | images per class | method | divergence / 0.001 nat (of each set) | same label / % |")
     print("| --- | ---: | --- | --- | ---: |")

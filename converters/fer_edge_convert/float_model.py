@@ -73,6 +73,11 @@ class KerasFloatModel:
         self._model = model
 
     @property
+    def keras_model(self) -> Any:
+        """The keras.Model itself."""
+        return self._model
+
+    @property
     def input_shape(self) -> Shape:
         """See FloatModel."""
         return tuple(self._model.inputs[0].shape)

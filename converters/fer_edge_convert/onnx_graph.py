@@ -77,8 +77,8 @@ def align_addition_scales(model: Any) -> None:
 
     ONNX Runtime adds quantized tensors in float32, as a * (scale_a / scale_out) + b * (scale_b / scale_out), rounded;
     aarch64 fuses the multiplication with the addition and x86 does not, so sums near a half come out differently.
-    Powers of two make every product and sum exact. None is below 1: half a step would come out as a sum that lies in the
-    middle of two, which the two round to different sides.
+    Powers of two make every product and sum exact. None is below 1: half a step would make sums that lie in the middle
+    of two, which the two round to different sides.
 
     A range grows upwards: its lower end stays where it is, but for a step, because a rectifier that was folded into a
     tensor's quantization is nothing but a range that begins at zero.

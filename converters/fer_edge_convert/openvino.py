@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge_convert.layers import Layer
+from fer_edge_convert.openvino_means import correct_openvino
 from fer_edge_convert.openvino_xml import compact_xml
 from fer_edge_convert.quiet import require_converters
 from fer_edge_convert.ranges import Range
@@ -41,17 +42,20 @@ def to_openvino_int8(
     activation_ranges: Mapping[str, Range],
     *,
     float_layers: Iterable[Layer] = (),
+    correction_images: Floats | None = None,
 ) -> tuple[bytes, bytes]:
     """Return the bytes of .xml and .bin with int8 convolutions (weights per channel) and float32 input and output.
 
-    NNCF decides what is quantized and how, and corrects biases; the ranges of activations are those given. Where NNCF
-    quantizes per channel (in front of depthwise convolutions), its range of each channel is cut at them.
+    NNCF decides what is quantized and how; the ranges of activations are those given. Where NNCF quantizes per channel
+    (in front of depthwise convolutions), its range of each channel is cut at them. Its own correction of biases is for
+    its own ranges, and makes the answers worse with others (docs/corrections.md): it is off.
 
     Args:
         model_onnx: float32, with the names of layers.
         calibration: float32 (n, h, w, c), what the network sees in use.
         activation_ranges: by tensor, as `onnx_observer` names them.
         float_layers: of `onnx_layers`, these stay in float32.
+        correction_images: float32 (n, h, w, c), for a correction of biases; None for none.
     """
     require_converters()
     import nncf
@@ -68,10 +72,13 @@ def to_openvino_int8(
             target_device=nncf.TargetDevice.CPU,
             ignored_scope=nncf.IgnoredScope(names=_nodes_of(graph, float_layers)),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+                disable_bias_correction=True,
             ),
         )
     _set_ranges(quantized, activation_ranges)
+    if correction_images is not None:
+        correct_openvino(graph, quantized, correction_images)
     return _serialized(quantized)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fer_edge.engines import TensorSpec
 from fer_edge.errors import UsageError
+from fer_edge_convert.bias_correction import correct_model
 from fer_edge_convert.float_model import FloatModel
 from fer_edge_convert.layers import Layer, pick_layers
 from fer_edge_convert.litert import (
@@ -21,6 +22,7 @@ from fer_edge_convert.litert import (
     litert_observer,
     quantize_litert,
 )
+from fer_edge_convert.litert_means import LitertMeans
 from fer_edge_convert.onnx import (
     onnx_layers,
     onnx_observer,
@@ -29,6 +31,7 @@ from fer_edge_convert.onnx import (
     to_onnx_int8,
 )
 from fer_edge_convert.onnx_graph import shortened_onnx
+from fer_edge_convert.onnx_means import OnnxMeans
 from fer_edge_convert.openvino import to_openvino_float16, to_openvino_float32, to_openvino_int8
 from fer_edge_convert.ranges import Histogram, Method, Observer, Range, observe, ranges
 from fer_edge_convert.recipe import VariantRecipe
@@ -39,6 +42,8 @@ __all__ = ["CalibratedModel", "Converted", "Quantizer", "quantizer_for"]
 Floats = npt.NDArray[np.float32]
 
 _OBSERVED_AT_ONCE = 50  # images
+# Every layer is another pass over them. Half of 700 gave the same divergence within what another draw changes.
+_CORRECTION_IMAGES = 350
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,12 @@ class CalibratedModel:
         if self._calibration is None:
             raise UsageError("int8 needs calibration images; give --calibrate with the training data")
         return self._calibration
+
+    @property
+    def correction_images(self) -> Floats:
+        """The calibration images that biases are corrected on, evenly spread over all; UsageError: see above."""
+        images = self.calibration
+        return images[:: max(1, len(images) // _CORRECTION_IMAGES)]
 
     @cached_property
     def _litert_histograms(self) -> dict[str, Histogram]:
@@ -163,12 +174,17 @@ class _LitertQuantizer:
         if precision in ("int8", "int16"):
             # With int16's 65,536 steps nothing is won by cutting.
             found = self._model.litert_ranges(recipe.method if precision == "int8" else "min-max")
-        return quantize_litert(
-            self._model.model.litert,
-            cast(LitertPrecision, precision),
-            activation_ranges=found,
-            float_layers=pick_layers(self.layers, recipe.float_layers, f"litert {precision}"),
-        )
+        float_layers = pick_layers(self.layers, recipe.float_layers, f"litert {precision}")
+
+        def quantized(model: bytes) -> bytes:
+            return quantize_litert(
+                model, cast(LitertPrecision, precision), activation_ranges=found, float_layers=float_layers
+            )
+
+        source = self._model.model.litert
+        if recipe.bias_correction and precision in ("int8", "int16"):
+            source = correct_model(LitertMeans, source, quantized(source), self._model.correction_images)
+        return quantized(source)
 
 
 class _OnnxQuantizer:
@@ -186,7 +202,7 @@ class _OnnxQuantizer:
         if precision == "float16":
             return Converted(contents=(to_onnx_float16(source),))
         made = to_onnx_int8(
-            source,
+            self._corrected(recipe),
             self._model.onnx_ranges(recipe.method),
             float_layers=pick_layers(self.layers, recipe.float_layers, "onnx int8"),
         )
@@ -195,11 +211,22 @@ class _OnnxQuantizer:
     def int8_errors(self, recipe: VariantRecipe, images: Floats, /) -> tuple[TensorError, ...]:
         source = self._model.model.onnx
         quantized = quantized_onnx_observer(
-            source,
+            self._corrected(recipe),
             self._model.onnx_ranges(recipe.method),
             float_layers=pick_layers(self.layers, recipe.float_layers, "onnx int8"),
         )
         return tensor_errors(onnx_observer(source), quantized, images)
+
+    def _corrected(self, recipe: VariantRecipe) -> bytes:
+        source = self._model.model.onnx
+        if not recipe.bias_correction:
+            return source
+        made = to_onnx_int8(
+            source,
+            self._model.onnx_ranges(recipe.method),
+            float_layers=pick_layers(self.layers, recipe.float_layers, "onnx int8"),
+        )
+        return correct_model(OnnxMeans, source, made.model, self._model.correction_images)
 
 
 class _OpenVinoQuantizer(_OnnxQuantizer):
@@ -217,6 +244,7 @@ class _OpenVinoQuantizer(_OnnxQuantizer):
                 self._model.calibration,
                 self._model.onnx_ranges(recipe.method),
                 float_layers=pick_layers(self.layers, recipe.float_layers, "openvino int8"),
+                correction_images=self._model.correction_images if recipe.bias_correction else None,
             )
         )
 

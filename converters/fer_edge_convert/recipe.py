@@ -17,6 +17,7 @@ __all__ = ["RECIPE_SCHEMA", "QuantizationRecipe", "VariantRecipe", "read_recipe"
 RECIPE_SCHEMA = "fer-edge/quantization-recipe/1"
 # Where `fer-edge convert` puts the recipe in a manifest.
 _IN_MANIFEST = ("provenance", "quantization")
+_CORRECTION = "bias_correction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,29 +27,39 @@ class VariantRecipe:
     Attributes:
         method: that sets the ranges of activations.
         float_layers: labels of the layers that stay in float32.
+        bias_correction: whether biases make up for what rounding adds to each channel's mean (docs/corrections.md).
     """
 
     method: Method = "mse"
     float_layers: tuple[str, ...] = ()
+    bias_correction: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {"method": self.method, "float_layers": list(self.float_layers)}
+        return {
+            "method": self.method,
+            "float_layers": list(self.float_layers),
+            "bias_correction": self.bias_correction,
+        }
 
     @classmethod
     def from_json(cls, content: Any, where: str) -> VariantRecipe:
-        """Read JSON types strictly.
+        """Read JSON types strictly; a recipe from before there was a correction of biases had none.
 
         Raises:
             InputError: a key is missing or unknown, or a value is not as it should be; the message begins with `where`.
         """
-        found = _keys(content, ("method", "float_layers"), where)
+        if isinstance(content, dict):
+            content = {_CORRECTION: False, **content}
+        found = _keys(content, ("method", "float_layers", _CORRECTION), where)
         if found["method"] not in METHODS:
             raise InputError(f"{where}, method: expected one of {', '.join(METHODS)}, found {found['method']!r}")
         labels = found["float_layers"]
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise InputError(f"{where}, float_layers: expected a list of labels, found {str(labels)[:60]}")
-        return cls(method=found["method"], float_layers=tuple(labels))
+        if not isinstance(found[_CORRECTION], bool):
+            raise InputError(f"{where}, {_CORRECTION}: expected true or false, found {str(found[_CORRECTION])[:60]}")
+        return cls(method=found["method"], float_layers=tuple(labels), bias_correction=found[_CORRECTION])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +75,7 @@ class QuantizationRecipe:
 
     images_per_class: int = 100
     seed: int = 2013
-    default: VariantRecipe = VariantRecipe()
+    default: VariantRecipe = VariantRecipe(bias_correction=True)
     variants: Mapping[tuple[str, str], VariantRecipe] = field(default_factory=dict)
 
     def variant(self, engine: str, precision: str) -> VariantRecipe:
@@ -102,7 +113,9 @@ class QuantizationRecipe:
         variants = {}
         for position, item in enumerate(found["variants"]):
             there = f"{where}, variants[{position}]"
-            entry = _keys(item, ("engine", "precision", "method", "float_layers"), there)
+            if isinstance(item, dict):
+                item = {_CORRECTION: False, **item}
+            entry = _keys(item, ("engine", "precision", "method", "float_layers", _CORRECTION), there)
             engine, precision = entry.pop("engine"), entry.pop("precision")
             if not isinstance(engine, str) or engine not in ENGINE_PRECISIONS:
                 raise InputError(f"{there}, engine: expected one of {', '.join(ENGINE_PRECISIONS)}, found {engine!r}")

@@ -1,4 +1,4 @@
-"""Finds how to quantize a classifier for an engine: method of calibration first, then layers left in float32."""
+"""Finds how to quantize a classifier: method of calibration, correction of biases, then layers left in float32."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class SearchOutcome:
     Attributes:
         engine, precision: of what.
         points: all recipes tried, in order.
-        sensitivities: of the layers with the best method, most sensitive first; empty where no layer was tried.
+        sensitivities: of the layers with the best method, biases as they were, most sensitive first; empty where no
+            layer was tried.
         chosen: the one with the fewest layers in float32 that keeps within the drop, else the nearest to the network.
     """
 
@@ -66,13 +67,15 @@ class SearchOutcome:
 
 
 def search(trials: Trials, engine: str, precision: str, *, max_drop_points: float) -> SearchOutcome:
-    """Try the methods of calibration, then the most sensitive layers in float32, one more and one more.
+    """Try the methods of calibration, the best with corrected biases, then the most sensitive layers in float32.
 
     Divergence decides between recipes: it moves with every answer, where top-1 on a thousand faces moves by chance.
     Top-1 decides whether a recipe is good enough.
     """
     methods = [_point(trials, engine, precision, VariantRecipe(method=method)) for method in METHODS]
     best = min(methods, key=lambda point: point.trial.divergence)
+    corrected = _point(trials, engine, precision, replace(best.recipe, bias_correction=True))
+    best = min(best, corrected, key=lambda point: point.trial.divergence)
     sensitivities = layer_sensitivities(trials, engine, precision, best.recipe)
     mixed = []
     for count in _FLOAT_COUNTS:
@@ -81,7 +84,7 @@ def search(trials: Trials, engine: str, precision: str, *, max_drop_points: floa
             break
         recipe = replace(best.recipe, float_layers=tuple(sorted(helpful)))
         mixed.append(_point(trials, engine, precision, recipe))
-    points = (*methods, *mixed)
+    points = (*methods, corrected, *mixed)
     return SearchOutcome(
         engine=engine,
         precision=precision,

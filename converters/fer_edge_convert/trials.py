@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +112,9 @@ class Trials:
             self._remember()
         found = self._known[key]
         in_float = f", {len(recipe.float_layers)} layers in float32" if recipe.float_layers else ""
+        corrected = ", biases corrected" if recipe.bias_correction else ""
         self._say(
-            f"tried {engine} {precision}, {recipe.method}{in_float}: divergence {found.divergence:.5f}, "
+            f"tried {engine} {precision}, {recipe.method}{in_float}{corrected}: divergence {found.divergence:.5f}, "
             f"same label {100 * found.agreement:.1f} %, {found.n_bytes} bytes"
         )
         return found
@@ -145,12 +146,16 @@ class Trials:
 def layer_sensitivities(
     trials: Trials, engine: str, precision: str, recipe: VariantRecipe
 ) -> tuple[LayerSensitivity, ...]:
-    """Leave one layer after the other in float32; return them by what that wins, most first."""
+    """Leave one layer after the other in float32; return them by what that wins, most first.
+
+    Biases are not corrected meanwhile: that takes longer than everything else, and helps with all layers.
+    """
+    recipe = replace(recipe, bias_correction=False)
     base = trials.run(engine, precision, recipe).divergence
     found = []
     for layer in trials.quantizer(engine).layers:
         kept = tuple(sorted({*recipe.float_layers, layer.label}))
-        trial = trials.run(engine, precision, VariantRecipe(method=recipe.method, float_layers=kept))
+        trial = trials.run(engine, precision, replace(recipe, float_layers=kept))
         found.append(LayerSensitivity(layer=layer, trial=trial, gain=base - trial.divergence))
     return tuple(sorted(found, key=lambda item: -item.gain))
 

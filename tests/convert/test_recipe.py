@@ -10,15 +10,17 @@ from fer_edge_convert.recipe import RECIPE_SCHEMA, QuantizationRecipe, VariantRe
 RECIPE = QuantizationRecipe(
     images_per_class=30,
     seed=5,
-    default=VariantRecipe(method="percentile"),
+    default=VariantRecipe(method="percentile", bias_correction=True),
     variants={("onnx", "int8"): VariantRecipe(method="entropy", float_layers=("00 conv 8x3x3x1",))},
 )
 
 
 def test_what_is_not_named_is_quantized_as_the_default():
     assert RECIPE.variant("onnx", "int8").method == "entropy"
-    assert RECIPE.variant("litert", "int8") == VariantRecipe(method="percentile")
-    assert QuantizationRecipe().variant("litert", "int8") == VariantRecipe(method="mse", float_layers=())
+    assert RECIPE.variant("litert", "int8") == VariantRecipe(method="percentile", bias_correction=True)
+    assert QuantizationRecipe().variant("litert", "int8") == VariantRecipe(
+        method="mse", float_layers=(), bias_correction=True
+    )
 
 
 def test_it_is_plain_data(tmp_path):
@@ -27,13 +29,27 @@ def test_it_is_plain_data(tmp_path):
         "schema": "fer-edge/quantization-recipe/1",
         "images_per_class": 30,
         "seed": 5,
-        "default": {"method": "percentile", "float_layers": []},
+        "default": {"method": "percentile", "float_layers": [], "bias_correction": True},
         "variants": [
-            {"engine": "onnx", "precision": "int8", "method": "entropy", "float_layers": ["00 conv 8x3x3x1"]},
+            {
+                "engine": "onnx",
+                "precision": "int8",
+                "method": "entropy",
+                "float_layers": ["00 conv 8x3x3x1"],
+                "bias_correction": False,
+            },
         ],
     }
     (tmp_path / "recipe.json").write_text(json.dumps(content), encoding="utf-8")
     assert read_recipe(tmp_path / "recipe.json") == RECIPE
+
+
+def test_a_recipe_from_before_biases_were_corrected_corrects_none():
+    content = RECIPE.to_json()
+    del content["default"]["bias_correction"], content["variants"][0]["bias_correction"]
+    found = QuantizationRecipe.from_json(content, "r")
+    assert found.default == VariantRecipe(method="percentile", bias_correction=False)
+    assert found.variant("onnx", "int8") == RECIPE.variant("onnx", "int8")
 
 
 def test_a_bundle_brings_its_own(tmp_path):
@@ -86,6 +102,12 @@ ENTRY = GOOD["variants"][0]
             "r, default, float_layers: expected a list of labels, found 00",
             id="layers",
         ),
+        pytest.param(
+            {**GOOD, "default": {"method": "mse", "float_layers": [], "bias_correction": 1}},
+            "r, default, bias_correction: expected true or false, found 1",
+            id="correction",
+        ),
+        pytest.param({**GOOD, "variants": [[]]}, r"r, variants\[0\]: expected an object, found list", id="variant"),
     ],
 )
 def test_a_wrong_recipe_is_refused(content, message):

@@ -20,8 +20,9 @@ METHODS = {"min-max": 0.5, "percentile": 0.3, "mse": 0.2, "entropy": 0.9}
 class KnownTrials:
     """Divergences add up; a point of top-1 is lost for each tenth of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, correction: float = 0.0) -> None:
         self.tried: list[VariantRecipe] = []
+        self.correction = correction  # what correcting biases adds to the divergence
 
     def quantizer(self, engine: str) -> SimpleNamespace:
         return SimpleNamespace(layers=LAYERS)
@@ -29,7 +30,7 @@ class KnownTrials:
     def run(self, engine: str, precision: str, recipe: VariantRecipe) -> Trial:
         self.tried.append(recipe)
         left = sum(cost for label, cost in COSTS.items() if label not in recipe.float_layers)
-        divergence = METHODS[recipe.method] + left
+        divergence = METHODS[recipe.method] + left + self.correction * recipe.bias_correction
         return Trial(
             divergence=divergence,
             agreement=1 - divergence / 10,
@@ -60,9 +61,23 @@ def test_the_fewest_layers_that_keep_within_the_drop(max_drop_points, float_laye
     found = search(trials, "onnx", "int8", max_drop_points=max_drop_points)
     assert found.chosen.recipe == VariantRecipe(method="mse", float_layers=float_layers)
     # Five would need layers that win nothing.
-    assert [len(point.recipe.float_layers) for point in found.points] == [0, 0, 0, 0, 1, 2, 3]
+    assert [len(point.recipe.float_layers) for point in found.points] == [0, 0, 0, 0, 0, 1, 2, 3]
     assert found.to_json()["chosen"]["bytes"] == 1000 + 100 * len(float_layers)
     assert len(found.to_json()["sensitivities"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("correction", "expected"), [pytest.param(-0.05, True, id="it helps"), pytest.param(0.05, False, id="it hurts")]
+)
+def test_biases_are_corrected_where_that_helps(correction, expected):
+    trials = KnownTrials(correction)
+    found = search(trials, "onnx", "int8", max_drop_points=3.0)
+    assert found.chosen.recipe == VariantRecipe(
+        method="mse", float_layers=("02 conv 8x3x3x8",), bias_correction=expected
+    )
+    # Once to see, then with each group of layers in float32; never for a layer's sensitivity.
+    assert [recipe.bias_correction for recipe in trials.tried].count(True) == (4 if expected else 1)
+    assert [item.gain for item in found.sensitivities[:2]] == pytest.approx([0.4, 0.1])
 
 
 def test_the_front_keeps_what_nothing_beats():

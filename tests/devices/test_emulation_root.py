@@ -9,8 +9,9 @@ from pathlib import Path
 
 import build_root
 import pytest
-from aarch64 import EmulationError, default_root, run_in_root
+from aarch64 import EmulationError, MissingToolError, default_root, run_in_root
 from processors import PROCESSORS, Processor, write_views
+from x86_64 import emulated_x86_command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "devices" / "emulate" / "build_root.py"
@@ -89,6 +90,24 @@ def test_failure_inside_is_reported_with_its_stderr(arm64_root):
 def test_unknown_processor_is_refused(arm64_root):
     with pytest.raises(EmulationError, match="expected one of cortex-a72, cortex-a76, found 'cortex-m4'"):
         run_in_root(arm64_root, ["-c", ""], timeout_s=60, processor="cortex-m4")
+
+
+def test_unknown_x86_processor_is_refused():
+    with pytest.raises(EmulationError, match="expected one of Haswell, Nehalem, found 'Pentium'"):
+        emulated_x86_command(["-c", ""], processor="Pentium")
+
+
+def test_x86_without_qemu_names_the_package(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("x86_64.platform.machine", lambda: "x86_64")
+    with pytest.raises(MissingToolError, match=r"qemu-x86_64-static is not installed; .* apt-get install qemu-user"):
+        emulated_x86_command(["-c", ""], processor="Haswell")
+
+
+def test_x86_cannot_be_emulated_with_a_python_of_another_architecture(monkeypatch):
+    monkeypatch.setattr("x86_64.platform.machine", lambda: "aarch64")
+    with pytest.raises(EmulationError, match="this Python is built for aarch64; one for x86_64 is needed"):
+        emulated_x86_command(["-c", ""], processor="Haswell")
 
 
 def test_missing_root_is_refused_before_qemu_starts(tmp_path):

@@ -2,14 +2,12 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from aarch64 import run_in_root
+from aarch64 import MissingToolError, run_in_root
 from processors import PROCESSORS
+from x86_64 import run_on_x86
 
 from fer_edge.bundle import default_bundle_path
 
@@ -51,16 +49,10 @@ def test_golden_vectors_on_aarch64(arm64_root, processor):
 
 @pytest.mark.arm
 def test_golden_vectors_on_x86_without_vnni():
-    emulator = shutil.which("qemu-x86_64-static") or shutil.which("qemu-x86_64")
-    if emulator is None:
-        pytest.skip("qemu-x86_64 is not installed; apt-get install qemu-user-static")
     bundle = os.environ.get("FER_EDGE_TEST_BUNDLE", str(default_bundle_path()))
-    done = subprocess.run(
-        [emulator, "-cpu", "Haswell", sys.executable, "-c", CODE, bundle],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=540,
-    )
+    try:
+        done = run_on_x86(["-c", CODE, bundle], pythonpath=[REPOSITORY], timeout_s=540, processor="Haswell")
+    except MissingToolError as error:
+        pytest.skip(str(error))
     assert done.returncode == 0, done.stderr
     check(json.loads(done.stdout), {"litert", "onnx", "openvino"})

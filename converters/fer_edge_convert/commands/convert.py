@@ -113,15 +113,15 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="find the method, and the layers that stay in float32, for int8; an interrupted search goes on",
     )
     quantizing.add_argument(
+        "--recipe", type=Path, metavar="PATH", help="quantize as this recipe or bundle says, instead of the four above"
+    )
+    quantizing.add_argument(
         "--fine-tune",
         type=int,
         default=0,
         metavar="EPOCHS",
         help="where an engine's int8 loses too much all the same: train the network so long with rounded weights and "
         "activations, and convert again; of networks that Keras saved alone (0: never)",
-    )
-    quantizing.add_argument(
-        "--recipe", type=Path, metavar="PATH", help="quantize as this recipe or bundle says, instead of the four above"
     )
 
     gates = parser.add_argument_group("gates: a file that misses one ends the command with code 5, nothing written")

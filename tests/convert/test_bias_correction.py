@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from convert.support import run_litert, run_onnx
+
+from fer_edge_convert.bias_correction import correct_biases
+from fer_edge_convert.litert import litert_observer
+from fer_edge_convert.litert_means import LitertMeans
+from fer_edge_convert.onnx_means import OnnxMeans
+from fer_edge_convert.openvino import _read as openvino_graph
+from fer_edge_convert.openvino_means import correct_openvino
+from fer_edge_convert.quantizers import quantizer_for
+from fer_edge_convert.recipe import VariantRecipe
+
+PLAIN, CORRECTED = VariantRecipe(method="mse"), VariantRecipe(method="mse", bias_correction=True)
+
+
+def test_a_case_computed_by_hand():
+    """Two layers of one channel in a row: 2 x + 1, then 3 x + 5, on inputs of mean 10; rounded to 2.5 and 2.
+
+    Means are 21 and 68. Rounded, the first layer gives 25 + 1 and takes 5 off its bias; the second then gets 21 again,
+    gives 42 + 5 and puts 21 on. Were the first left uncorrected, it would get 26 and put 11 on.
+    """
+    found = correct_biases(
+        {0: np.array([1.0]), 1: np.array([5.0])},
+        {0: np.array([20.0]), 1: np.array([63.0])},
+        lambda biases, layer: np.array([25.0]) if layer == 0 else 2 * (25.0 + biases[0]),
+    )
+    assert {layer: bias.tolist() for layer, bias in found.items()} == {0: [-4.0], 1: [26.0]}
+
+
+def onnx_outputs(model, names: list[str], images: np.ndarray) -> dict[str, np.ndarray]:
+    """What an onnx.ModelProto computes under some names, in ONNX Runtime."""
+    import onnx
+    import onnxruntime
+
+    shown = {item.name for item in model.graph.output}
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in shown)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return dict(zip(names, session.run(names, {"pixels": images}), strict=True))
+
+
+@pytest.mark.host
+def test_onnx_layers_keep_their_means(calibrated):
+    """With the weights that ONNX Runtime makes of the int8 file's, its convolutions have the float network's means."""
+    import onnx
+    from onnx import numpy_helper
+
+    images = calibrated.calibration
+    quantizer = quantizer_for("onnx", calibrated)
+    (made,) = quantizer.convert("int8", CORRECTED).contents
+    quantized = onnx.load_model_from_string(made)
+    kernels = [node.input[1] for node in quantized.graph.node if node.op_type == "Conv"]
+    rounded = onnx_outputs(quantized, kernels, np.zeros((1, 48, 48, 1), np.uint8))
+
+    source = calibrated.model.onnx
+    names = [node.output[0] for node in onnx.load_model_from_string(source).graph.node if node.op_type == "Conv"]
+    wanted = onnx_outputs(onnx.load_model_from_string(source), names, images)
+    errors = {}
+    for key, data in (("plain", source), ("corrected", quantizer._corrected(CORRECTED))):
+        graph = onnx.load_model_from_string(data)
+        weights = dict(
+            zip((node.input[1] for node in graph.graph.node if node.op_type == "Conv"), kernels, strict=True)
+        )
+        for item in graph.graph.initializer:
+            if item.name in weights:
+                item.CopyFrom(numpy_helper.from_array(rounded[weights[item.name]], item.name))
+        found = onnx_outputs(graph, names, images)
+        errors[key] = [np.abs((found[n] - wanted[n]).mean(axis=(0, 2, 3), dtype=np.float64)).max() for n in names]
+    with_bias = sorted(OnnxMeans(source).biases)
+    assert len(names) == 5
+    assert len(with_bias) == 4  # the depthwise convolution has none
+    assert min(errors["plain"][index] for index in with_bias) > 1e-4
+    assert max(errors["corrected"][index] for index in with_bias) < 2e-6
+
+
+@pytest.mark.host
+def test_litert_answers_keep_their_means(calibrated):
+    """int16 activations add next to nothing, so what int8 weights add shows."""
+    images = calibrated.calibration
+    wanted = run_litert(calibrated.model.litert, images)
+    errors = {}
+    for recipe in (PLAIN, CORRECTED):
+        (made,) = quantizer_for("litert", calibrated).convert("int16", recipe).contents
+        *_, found = litert_observer(made)(images).values()
+        errors[recipe.bias_correction] = np.abs((found - wanted).mean(axis=0)).max()
+    assert errors[True] < 0.1 * errors[False]
+
+
+@pytest.mark.host
+def test_openvino_answers_keep_their_means(calibrated):
+    """On a graph whose weights are rounded by hand, to 15 steps on either side of zero."""
+    import openvino
+    from openvino import opset13
+
+    images = calibrated.calibration
+    (wanted,) = run_onnx(calibrated.model.onnx, pixels=images)
+    graph, rounded = (openvino_graph(calibrated.model.onnx) for _ in range(2))
+    for node in rounded.get_ops():
+        if "Convolution" in node.get_type_name():
+            weights = node.input(1).get_source_output().get_node().get_data()
+            step = np.abs(weights).max() / 15
+            constant = opset13.constant((np.rint(weights / step) * step).astype(np.float32))
+            node.input(1).replace_source_output(constant.output(0))
+
+    def error() -> float:
+        found = openvino.Core().compile_model(rounded, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
+        return float(np.abs((found - wanted).mean(axis=0)).max())
+
+    before = error()
+    correct_openvino(graph, rounded, images)
+    assert before > 1e-2
+    assert error() < 1e-5
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("engine", ["litert", "onnx", "openvino"])
+def test_a_layer_in_float_is_corrected_too(calibrated, engine):
+    """It gets what the layers before it have left over of their errors."""
+    quantizer = quantizer_for(engine, calibrated)
+    labels = (quantizer.layers[0].label, quantizer.layers[-1].label)
+    first = quantizer.convert("int8", VariantRecipe(float_layers=labels, bias_correction=True))
+    assert first.contents != quantizer.convert("int8", VariantRecipe(float_layers=labels)).contents
+    assert (
+        first.contents == quantizer.convert("int8", VariantRecipe(float_layers=labels, bias_correction=True)).contents
+    )
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("engine", ["litert", "onnx"])
+def test_each_layer_gets_its_own_biases(converters, engine):
+    """The two depthwise convolutions share one tensor of zeros in the .tflite."""
+    import keras
+    from keras import layers
+
+    from fer_edge_convert.float_model import KerasFloatModel
+
+    pixels = keras.Input((12, 12, 4), name="pixels")
+    x = layers.SeparableConv2D(4, 3, bias_initializer="random_normal")(pixels)
+    x = layers.SeparableConv2D(4, 3, bias_initializer="random_normal")(layers.ReLU()(x))
+    model = KerasFloatModel(
+        keras.Model(pixels, layers.Dense(3, bias_initializer="random_normal")(layers.GlobalAveragePooling2D()(x)))
+    )
+    source, read = (model.litert, LitertMeans) if engine == "litert" else (model.onnx, OnnxMeans)
+
+    def answers(data: bytes) -> np.ndarray:
+        images = np.random.default_rng(2).normal(size=(3, 12, 12, 4)).astype(np.float32)
+        return run_litert(data, images) if engine == "litert" else run_onnx(data, pixels=images)[0]
+
+    first = read(source).biases
+    assert len(first) >= 3
+    np.testing.assert_allclose(answers(read(source).with_biases(first)), answers(source), atol=1e-6)
+    other = {index: bias + 1 + index + np.arange(len(bias)) for index, bias in first.items()}
+    changed = read(source).with_biases(other)
+    found = read(changed).biases
+    assert list(found) == list(other)
+    for index, bias in other.items():
+        np.testing.assert_allclose(found[index], bias, rtol=1e-6)
+    assert np.abs(answers(changed) - answers(source)).max() > 1
+    assert len(changed) < len(source) + 1000
