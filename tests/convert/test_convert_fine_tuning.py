@@ -94,7 +94,7 @@ def stand_in(network, calls: list, *, error: BaseException | None = None):
 def test_a_network_that_int8_breaks_is_mended(tmp_path, model_folder, data, network, capfd):
     out, report = tmp_path / "b", tmp_path / "report"
     words = [model_folder, "--to", "litert", "onnx", "--int8", "--float32", "--calibrate", data]
-    words += ["--images-per-class", "10", "--seed", "3", "--method", "mse", "--max-drop", "4", "-o", out]
+    words += ["--images-per-class", "10", "--seed", "3", "--method", "mse", "--max-drop", "18", "-o", out]
     assert cli.main(["convert", *map(str, words)]) == 5
     assert not out.exists()
     capfd.readouterr()
@@ -124,13 +124,13 @@ def test_a_network_that_int8_breaks_is_mended(tmp_path, model_folder, data, netw
         # Against the network as it was given, which is right on all of these faces.
         lost = 100 * (answers.argmax(axis=1) != expected).mean()
         assert variant.measured["PublicTest"]["drop_points"] == pytest.approx(lost, abs=1e-4)
-        assert lost <= 4.0
+        assert lost <= 18.0
     tunings = bundle.manifest.provenance["fine_tuning"]
     assert [(item["engines"], item["n_weight_steps"], item["images"]) for item in tunings] == [
         (["litert"], 127, 700),
         (["onnx"], 64, 700),
     ]
-    assert all(lost > 4.0 for item in tunings for lost in item["drop_points_before"].values())
+    assert all(lost > 18.0 for item in tunings for lost in item["drop_points_before"].values())
     record = json.loads((report / "record.json").read_text(encoding="utf-8"))
     assert record["fine_tuning"] == tunings
     assert sum("so its weights were fine-tuned (40 epochs on 700 training" in line for line in record["warnings"]) == 2

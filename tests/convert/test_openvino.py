@@ -110,6 +110,32 @@ def test_a_layer_in_float_keeps_its_weights(calibrated):
     assert ("8, 1, 3, 3", "i8") in constants
 
 
+def additions(xml: bytes, weights: bytes) -> list[np.ndarray]:
+    """The constants that are added in a file: the biases of its convolutions, in order."""
+    import openvino
+
+    graph = openvino.Core().read_model(model=xml, weights=weights)
+    nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Add"]
+    sources = [item.get_source_output().get_node() for node in nodes for item in node.inputs()]
+    return [source.get_data() for source in sources if source.get_type_name() == "Constant"]
+
+
+def test_biases_change_only_where_that_is_asked_for(openvino_files, calibrated):
+    """NNCF would correct them for ranges that are replaced."""
+    biases = additions(*openvino_files.float32)
+    assert len(biases) == 4
+    for found, expected in zip(additions(*openvino_files.int8), biases, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    corrected = to_openvino_int8(
+        calibrated.model.onnx,
+        calibrated.calibration[:20],
+        calibrated.onnx_ranges("min-max"),
+        correction_images=calibrated.calibration[:20],
+    )
+    for found, expected in zip(additions(*corrected), biases, strict=True):
+        assert 0 < np.abs(found - expected).max() < 0.1 * np.ptp(expected)
+
+
 def test_the_calibration_goes_unreported(calibrated, capfd):
     """NNCF's progress bar and notes stay off standard output, which belongs to results."""
     to_openvino_int8(calibrated.model.onnx, calibrated.calibration[:4], calibrated.onnx_ranges("min-max"))

@@ -68,6 +68,12 @@ def test_what_was_tried_is_remembered(calibrated, faces, tmp_path, monkeypatch):
     ]
 
 
+def test_what_is_said_tells_of_corrected_biases(calibrated, faces):
+    said: list[str] = []
+    Trials(calibrated, CODING, faces, say=said.append).run("onnx", "int8", VariantRecipe(bias_correction=True))
+    assert said[0].startswith("tried onnx int8, mse, biases corrected: divergence ")
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[1]", '{"x": {"y": 1}}', '{"x": {"divergence": "a"}}', "[" * 100_000], ids=range(6)
 )
