@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from convert.support import (
     calibration_images,
     coded,
     decisive,
     harden,
-    run_litert,
-    run_onnx,
     save_model_folder,
     small_model,
 )
 from train.support import HEADER, csv_row
 
 from fer_edge import cli
-from fer_edge.bundle import Bundle
 from fer_edge.errors import GateError, OutputError, UsageError
 from fer_edge_convert.convert import ConvertOptions, convert
 from fer_edge_convert.fine_tuning import FineTuned
@@ -88,52 +83,6 @@ def stand_in(network, calls: list, *, error: BaseException | None = None):
         return FineTuned(model=KerasFloatModel(network), record={"engines": list(engines), "epochs": 2, "images": 1})
 
     return fine_tuned
-
-
-@pytest.mark.slow
-def test_a_network_that_int8_breaks_is_mended(tmp_path, model_folder, data, network, capfd):
-    out, report = tmp_path / "b", tmp_path / "report"
-    words = [model_folder, "--to", "litert", "onnx", "--int8", "--float32", "--calibrate", data]
-    words += ["--images-per-class", "10", "--seed", "3", "--method", "mse", "--max-drop", "18", "-o", out]
-    assert cli.main(["convert", *map(str, words)]) == 5
-    assert not out.exists()
-    capfd.readouterr()
-    assert cli.main(["convert", *map(str, words), "--fine-tune", "40", "--report", str(report)]) == 0
-
-    said = capfd.readouterr().err.splitlines()
-    assert [line for line in said if line.startswith("fine-tuning for")] == [
-        "fine-tuning for litert on 700 training faces",
-        "fine-tuning for onnx on 700 training faces",
-    ]
-    assert sum(line.startswith("fine-tuning epoch 40/40: divergence ") for line in said) == 2
-    assert sum(line == "classifier: converting to float32 for onnx" for line in said) == 1
-
-    bundle = Bundle.open(out)
-    variants = {(v.engine, v.precision): v for v in bundle.manifest.stages["classifier"].variants}
-    expected = network.predict(coded(TEST_IMAGES), verbose=0).argmax(axis=1)
-    for (engine, precision), variant in variants.items():
-        assert variant.recipe == (None if precision == "float32" else "static_wi8_ai8_fine_tuned")
-        content = (out / variant.model.file).read_bytes()
-        if precision == "float32":
-            assert variant.measured["PublicTest"]["top1"] == 1.0
-            continue
-        if engine == "litert":
-            answers = run_litert(content, (TEST_IMAGES.astype(int) - 128).astype(np.int8))
-        else:
-            (answers,) = run_onnx(content, pixels=TEST_IMAGES)
-        # Against the network as it was given, which is right on all of these faces.
-        lost = 100 * (answers.argmax(axis=1) != expected).mean()
-        assert variant.measured["PublicTest"]["drop_points"] == pytest.approx(lost, abs=1e-4)
-        assert lost <= 18.0
-    tunings = bundle.manifest.provenance["fine_tuning"]
-    assert [(item["engines"], item["n_weight_steps"], item["images"]) for item in tunings] == [
-        (["litert"], 127, 700),
-        (["onnx"], 64, 700),
-    ]
-    assert all(lost > 18.0 for item in tunings for lost in item["drop_points_before"].values())
-    record = json.loads((report / "record.json").read_text(encoding="utf-8"))
-    assert record["fine_tuning"] == tunings
-    assert sum("so its weights were fine-tuned (40 epochs on 700 training" in line for line in record["warnings"]) == 2
 
 
 def test_it_is_not_used_where_int8_is_good_enough(monkeypatch, tmp_path, model_folder, data):
