@@ -296,7 +296,8 @@ class _Job:
     def fine_tune(self, missed: Sequence[VariantFigures], recipe: QuantizationRecipe) -> QuantizationRecipe:
         """Fine-tune the network for the engines of these int8 files; return the recipe with theirs.
 
-        The next `convert` makes the files again. No layer of theirs stays in float32: all were trained to be rounded.
+        The next `convert` makes the files again. No layer of theirs stays in float32 and no bias is corrected: all were
+        trained to be rounded as they are.
         """
         faces = self.data.pool.without_images_of(self._selection())
         lost = {item.engine: round(item.drop_points, 4) for item in missed}
@@ -316,7 +317,7 @@ class _Job:
             for engine in engines:
                 pair = (engine, "int8")
                 self._fine_tuned[pair] = model
-                variants[pair] = replace(recipe.variant(*pair), float_layers=())
+                variants[pair] = replace(recipe.variant(*pair), float_layers=(), bias_correction=False)
                 del self._written[pair]
             before = {engine: lost[engine] for engine in engines}
             self.fine_tunings.append({**found.record, "data": self.data.pool_title, "drop_points_before": before})

@@ -12,7 +12,7 @@ STUDIES = Path(__file__).resolve().parents[2] / "benchmarks" / "studies"
 
 @pytest.fixture(scope="module")
 def study():
-    pytest.importorskip("fer_edge_train")
+    pytest.importorskip("fer_edge_train", reason="fer_edge_train is not installed")
     sys.path.insert(0, str(STUDIES))
     spec = importlib.util.spec_from_file_location("agreement", STUDIES / "agreement.py")
     module = importlib.util.module_from_spec(spec)
@@ -24,7 +24,7 @@ def study():
 
 @pytest.mark.host
 def test_operations_cut_out_give_what_they_give_within_the_network(study, default_bundle):
-    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
     data = (default_bundle.path / "classifier_int8.tflite").read_bytes()
     operations = study.cut(data)
     images = np.random.default_rng(3).integers(0, 256, (2, 48, 48, 1), np.uint8)

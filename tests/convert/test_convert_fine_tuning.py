@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from convert.support import (
     calibration_images,
     coded,
     decisive,
     harden,
+    run_litert,
     save_model_folder,
     small_model,
 )
 from train.support import HEADER, csv_row
 
 from fer_edge import cli
+from fer_edge.bundle import Bundle
 from fer_edge.errors import GateError, OutputError, UsageError
 from fer_edge_convert.convert import ConvertOptions, convert
 from fer_edge_convert.fine_tuning import FineTuned
@@ -85,6 +89,41 @@ def stand_in(network, calls: list, *, error: BaseException | None = None):
     return fine_tuned
 
 
+@pytest.mark.slow
+def test_a_network_that_int8_breaks_is_mended(tmp_path, model_folder, data, network, capfd):
+    out, report = tmp_path / "b", tmp_path / "report"
+    words = [model_folder, "--to", "litert", "--int8", "--float32", "--calibrate", data]
+    words += ["--images-per-class", "10", "--seed", "3", "--method", "mse", "--max-drop", "15", "-o", out]
+    assert cli.main(["convert", *map(str, words)]) == 5
+    assert not out.exists()
+    capfd.readouterr()
+    assert cli.main(["convert", *map(str, words), "--fine-tune", "40", "--report", str(report)]) == 0
+
+    said = capfd.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith("fine-tuning for")] == [
+        "fine-tuning for litert on 700 training faces"
+    ]
+    assert sum(line.startswith("fine-tuning epoch 40/40: divergence ") for line in said) == 1
+    assert [
+        sum(line == f"classifier: converting to {name} for litert" for line in said) for name in ("int8", "float32")
+    ] == [2, 1]
+
+    bundle = Bundle.open(out)
+    int8, float32 = bundle.manifest.stages["classifier"].variants
+    assert (int8.recipe, float32.recipe) == ("static_wi8_ai8_fine_tuned", None)
+    assert float32.measured["PublicTest"]["top1"] == 1.0
+    # Against the network as it was given, which is right on all of these faces.
+    answers = run_litert((out / int8.model.file).read_bytes(), (TEST_IMAGES.astype(int) - 128).astype(np.int8))
+    lost = 100 * (answers.argmax(axis=1) != network.predict(coded(TEST_IMAGES), verbose=0).argmax(axis=1)).mean()
+    assert int8.measured["PublicTest"]["drop_points"] == pytest.approx(lost, abs=1e-4)
+    (tuning,) = bundle.manifest.provenance["fine_tuning"]
+    assert (tuning["engines"], tuning["n_weight_steps"], tuning["images"]) == (["litert"], 127, 700)
+    assert lost <= 15.0 < tuning["drop_points_before"]["litert"]
+    record = json.loads((report / "record.json").read_text(encoding="utf-8"))
+    assert record["fine_tuning"] == [tuning]
+    assert sum("so its weights were fine-tuned (40 epochs on 700 training" in line for line in record["warnings"]) == 1
+
+
 def test_it_is_not_used_where_int8_is_good_enough(monkeypatch, tmp_path, model_folder, data):
     monkeypatch.setattr("fer_edge_convert.convert.fine_tuned", lambda *_, **__: pytest.fail("fine-tuned"))
     wanted = options(data, engines=("onnx",), gates=Gates(max_drop_points=90.0))
@@ -115,7 +154,7 @@ def test_a_gate_that_is_missed_all_the_same_leaves_nothing(
 
 
 def test_what_it_is_given_and_what_becomes_of_the_recipe(monkeypatch, tmp_path, model_folder, data, network):
-    """No face that chooses is tuned on; no layer stays in float32; the method stays."""
+    """No face that chooses is tuned on; no layer stays in float32, no bias is corrected; the method stays."""
     calls: list = []
     stub = stand_in(network, calls)
     monkeypatch.setattr("fer_edge_convert.convert.fine_tuned", stub)
@@ -123,7 +162,9 @@ def test_what_it_is_given_and_what_becomes_of_the_recipe(monkeypatch, tmp_path, 
         images_per_class=10,
         seed=3,
         default=VariantRecipe(),
-        variants={("onnx", "int8"): VariantRecipe(method="entropy", float_layers=("04 conv 7x16x3x3",))},
+        variants={
+            ("onnx", "int8"): VariantRecipe(method="entropy", float_layers=("04 conv 7x16x3x3",), bias_correction=True)
+        },
     )
     seen = []
     original = Gates.check

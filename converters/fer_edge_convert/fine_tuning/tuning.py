@@ -41,7 +41,7 @@ class FineTuning:
     epochs: int
     seed: int
     n_weight_steps: int
-    peak_rate: float = 5e-4
+    peak_rate: float = 2e-4
     batch_size: int = 64
     teacher_share: float = 0.9
 
