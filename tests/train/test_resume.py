@@ -17,8 +17,14 @@ from train.support import child_environment, run_python, write_learnable_csv
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
-N_EPOCHS = 200  # enough that some are left when a busy machine delivers a signal late
-MAIN = "import sys; from fer_edge.cli import main; sys.exit(main(sys.argv[1:]))"
+N_EPOCHS = 60  # enough that some are left when a busy machine delivers a signal late
+# A shell that runs the tests in the background has its children ignore SIGINT.
+MAIN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from fer_edge.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 WEIGHTS = """
 import sys
 from fer_edge_train.backend import import_keras
