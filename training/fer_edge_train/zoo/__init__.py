@@ -37,6 +37,7 @@ ARCHITECTURES: dict[str, str] = {
     "plain_cnn": "fer_edge_train.zoo.plain_cnn:ARCHITECTURE",
     "resnet50": "fer_edge_train.zoo.resnet50:ARCHITECTURE",
     "resnet_small": "fer_edge_train.zoo.resnet_small:ARCHITECTURE",
+    "resnet_tiny": "fer_edge_train.zoo.resnet_tiny:ARCHITECTURE",
     "vgg": "fer_edge_train.zoo.vgg:ARCHITECTURE",
 }
 

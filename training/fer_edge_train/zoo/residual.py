@@ -1,0 +1,43 @@
+"""The basic residual block that resnet_small and resnet_tiny are built of.
+
+Two 3 x 3 convolutions beside a shortcut (He et al., "Deep Residual Learning", 2016); a shortcut that halves the picture
+averages before its 1 x 1 convolution (He et al., "Bag of Tricks", 2019, ResNet-D).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import layers
+
+__all__ = ["basic_block", "convolution"]
+
+
+def convolution(x: Any, filters: int, *, name: str, strides: int = 1, size: int = 3, separable: bool = False) -> Any:
+    """Return the batch-normalized convolution of a map (n, h, w, c), `strides` times smaller both ways, rounded up.
+
+    Args:
+        x: the map.
+        filters: channels of the answer.
+        name: prefix of the layers' names.
+        strides: of the convolution, both ways.
+        size: side of the kernel.
+        separable: a depthwise and a 1 x 1 convolution in place of a full one.
+    """
+    kind = layers.SeparableConv2D if separable else layers.Conv2D
+    x = kind(filters, size, strides=strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    return layers.BatchNormalization(name=f"{name}_bn")(x)
+
+
+def basic_block(x: Any, filters: int, *, name: str, strides: int = 1, separable: bool = False) -> Any:
+    """Return two convolutions beside a shortcut, summed, with a ReLU; shapes and arguments as of `convolution`."""
+    shortcut = x
+    if strides > 1:
+        shortcut = layers.AveragePooling2D(strides, padding="same", name=f"{name}_shortcut_pool")(shortcut)
+    if strides > 1 or x.shape[-1] != filters:
+        shortcut = convolution(shortcut, filters, size=1, name=f"{name}_shortcut")
+    x = layers.ReLU(name=f"{name}_relu0")(
+        convolution(x, filters, strides=strides, separable=separable, name=f"{name}_0")
+    )
+    x = convolution(x, filters, separable=separable, name=f"{name}_1")
+    return layers.ReLU(name=f"{name}_relu1")(layers.Add(name=f"{name}_add")([x, shortcut]))
