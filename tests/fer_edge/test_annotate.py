@@ -75,7 +75,9 @@ def roundabout(path):
 @forced_or_not
 @pytest.mark.parametrize("other", [same, linked, roundabout], ids=lambda function: function.__name__)
 @pytest.mark.parametrize(
-    ("make", "name"), [(picture, "photo.png"), (photo_folder, "photos"), (video, "clip.mp4")], ids=lambda v: str(v)[-9:]
+    ("make", "name"),
+    [(picture, "photo.png"), (photo_folder, "photos"), (video, "clip.mp4")],
+    ids=["picture", "folder", "video"],
 )
 def test_the_source_is_never_written_to(tmp_path, make, name, other, force):
     source_path = make(tmp_path / name)
