@@ -74,6 +74,9 @@ def to_openvino_int8(
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
                 disable_bias_correction=True,
+                # Weights of seven bits: eight-bit ones overflow 16-bit sums on x86 processors without VNNI
+                # (docs/agreement.md).
+                overflow_fix=nncf.OverflowFix.ENABLE,
             ),
         )
     _set_ranges(quantized, activation_ranges)

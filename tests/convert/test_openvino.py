@@ -49,6 +49,18 @@ def test_int8_has_its_convolutions_quantized(openvino_files):
     assert len(weights) < 0.6 * len(openvino_files.float32[1])
 
 
+def test_int8_weights_keep_seven_bits(openvino_files):
+    """Eight bits overflow the 16-bit sums of x86 processors without VNNI; a depthwise kernel is not summed in pairs."""
+    xml, weights = openvino_files.int8
+    constants = [data for data in ElementTree.fromstring(xml).iter("data") if data.get("element_type") == "i8"]
+    full = [constant for constant in constants if len(constant.get("shape").split(",")) == 4]
+    assert len(full) == 4
+    for constant in full:
+        start, size = int(constant.get("offset")), int(constant.get("size"))
+        values = np.frombuffer(weights[start : start + size], np.int8).astype(int)
+        assert 60 <= np.abs(values).max() <= 64
+
+
 def test_int8_takes_and_gives_float(openvino_files):
     (answers,) = run_openvino(*openvino_files.int8, coded(IMAGES[:2]))
     assert (answers.dtype, answers.shape) == (np.float32, (2, 7))
@@ -121,7 +133,7 @@ def additions(xml: bytes, weights: bytes) -> list[np.ndarray]:
 
 
 def test_biases_change_only_where_that_is_asked_for(openvino_files, calibrated):
-    """NNCF would correct them for ranges that are replaced."""
+    """NNCF would correct them for ranges that are replaced. What weights of seven bits add to a mean is small."""
     biases = additions(*openvino_files.float32)
     assert len(biases) == 4
     for found, expected in zip(additions(*openvino_files.int8), biases, strict=True):
@@ -133,7 +145,7 @@ def test_biases_change_only_where_that_is_asked_for(openvino_files, calibrated):
         correction_images=calibrated.calibration[:20],
     )
     for found, expected in zip(additions(*corrected), biases, strict=True):
-        assert 0 < np.abs(found - expected).max() < 0.1 * np.ptp(expected)
+        assert 0 < np.abs(found - expected).max() < 0.2 * np.ptp(expected)
 
 
 def test_the_calibration_goes_unreported(calibrated, capfd):
