@@ -247,8 +247,9 @@ class _Job:
     def search(self, out: Path) -> tuple[tuple[SearchOutcome, ...], QuantizationRecipe]:
         """Search for each engine's int8; return what was found and the recipe with it."""
         trials = self._trials(self._memory(out), self._model)
+        gates = self._options.gates
         outcomes = tuple(
-            search(trials, engine, "int8", max_drop_points=self._options.gates.max_drop_points)
+            search(trials, engine, "int8", max_drop_points=gates.max_drop_points, max_bytes=gates.max_bytes)
             for engine in self._options.engines
             if "int8" in self._options.precisions
         )
@@ -434,16 +435,16 @@ def _with_detector(
     manifest: Manifest, detectors: DetectorConversion, data: DetectorData, figures: Sequence[DetectorFigures]
 ) -> Manifest:
     """Return a manifest that says how the int8 detector was made, and what it loses."""
-    calibration = detectors.calibration.to_json() if detectors.calibration else {}
+    engines = [item.engine for item in figures]
     return replace(
         manifest,
         provenance={
             **manifest.provenance,
             "detector_data": data.to_json(),
             "detector_measured": {item.engine: item.to_json() for item in figures},
-            "detector_quantization": detectors.recipes_json([item.engine for item in figures]),
+            "detector_quantization": detectors.recipes_json(engines),
         },
-        calibration={**manifest.calibration, "detector": calibration},
+        calibration={**manifest.calibration, "detector": detectors.calibration_json(engines)},
     )
 
 

@@ -44,7 +44,8 @@ class SearchOutcome:
         points: all recipes tried, in order.
         sensitivities: of the layers with the best method, biases as they were, most sensitive first; empty where no
             layer was tried.
-        chosen: the one with the fewest layers in float32 that keeps within the drop, else the nearest to the network.
+        chosen: of the recipes within the bytes, the one with the fewest layers in float32 that keeps within the drop,
+            else the nearest to the network; the smallest where none is within the bytes.
     """
 
     engine: str
@@ -66,11 +67,20 @@ class SearchOutcome:
         }
 
 
-def search(trials: Trials, engine: str, precision: str, *, max_drop_points: float) -> SearchOutcome:
+def search(
+    trials: Trials, engine: str, precision: str, *, max_drop_points: float, max_bytes: int | None = None
+) -> SearchOutcome:
     """Try the methods of calibration, the best with corrected biases, then the most sensitive layers in float32.
 
     Divergence decides between recipes: it moves with every answer, where top-1 on a thousand faces moves by chance.
     Top-1 decides whether a recipe is good enough.
+
+    Args:
+        trials: run a recipe.
+        engine: that the file is for.
+        precision: of the file.
+        max_drop_points: of top-1 that it may lose.
+        max_bytes: that it may have; None for any.
     """
     methods = [_point(trials, engine, precision, VariantRecipe(method=method)) for method in METHODS]
     best = min(methods, key=lambda point: point.trial.divergence)
@@ -90,7 +100,7 @@ def search(trials: Trials, engine: str, precision: str, *, max_drop_points: floa
         precision=precision,
         points=points,
         sensitivities=sensitivities,
-        chosen=_choose([best, *mixed], max_drop_points),
+        chosen=_choose([best, *mixed], max_drop_points, max_bytes),
     )
 
 
@@ -107,8 +117,11 @@ def _point(trials: Trials, engine: str, precision: str, recipe: VariantRecipe) -
     return Point(recipe=recipe, trial=trials.run(engine, precision, recipe))
 
 
-def _choose(candidates: Sequence[Point], max_drop_points: float) -> Point:
-    within = [point for point in candidates if point.trial.drop_points <= max_drop_points]
+def _choose(candidates: Sequence[Point], max_drop_points: float, max_bytes: int | None) -> Point:
+    small = [point for point in candidates if max_bytes is None or point.trial.n_bytes <= max_bytes]
+    if not small:
+        return min(candidates, key=lambda point: point.trial.n_bytes)
+    within = [point for point in small if point.trial.drop_points <= max_drop_points]
     if within:
         return min(within, key=lambda point: len(point.recipe.float_layers))
-    return min(candidates, key=lambda point: point.trial.divergence)
+    return min(small, key=lambda point: point.trial.divergence)

@@ -67,6 +67,19 @@ def test_the_fewest_layers_that_keep_within_the_drop(max_drop_points, float_laye
 
 
 @pytest.mark.parametrize(
+    ("max_bytes", "n_float_layers"),
+    [
+        pytest.param(1200, 2, id="room for all that is needed"),
+        pytest.param(1199, 1, id="room for one layer: the nearest to the network"),
+        pytest.param(999, 0, id="too little for any: the smallest"),
+    ],
+)
+def test_no_more_layers_in_float32_than_there_is_room_for(max_bytes, n_float_layers):
+    found = search(KnownTrials(), "onnx", "int8", max_drop_points=2.0, max_bytes=max_bytes)
+    assert len(found.chosen.recipe.float_layers) == n_float_layers
+
+
+@pytest.mark.parametrize(
     ("correction", "expected"), [pytest.param(-0.05, True, id="it helps"), pytest.param(0.05, False, id="it hurts")]
 )
 def test_biases_are_corrected_where_that_helps(correction, expected):
