@@ -77,14 +77,14 @@ class DetectorCalibration:
         found: Pixels = {"pnet": self.pnet, "rnet": self.rnet, "onet": self.onet}[stage]
         return found
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what identifies the set, as JSON types."""
+    def to_json(self, stages: Iterable[str] = NETWORKS) -> dict[str, Any]:
+        """Return what identifies the inputs of some stages, as JSON types."""
         return {
             "photos": self.n_photos,
             "seed": self.seed,
             **{
                 stage: {"images": len(self.of(stage)), "digest": hashlib.sha256(self.of(stage).tobytes()).hexdigest()}
-                for stage in ("pnet", "rnet", "onet")
+                for stage in stages
             },
             "rnet_crops_seen": self.n_rnet_seen,
             "onet_crops_seen": self.n_onet_seen,

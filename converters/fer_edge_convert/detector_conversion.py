@@ -113,15 +113,21 @@ class DetectorConversion:
             stages[name] = _stage(name, made, folder)
         return stages
 
+    def calibration_json(self, engines: Sequence[str]) -> dict[str, Any]:
+        """Return what the networks that need it were calibrated on, as JSON types; empty where none did."""
+        stages = [name for name in NETWORKS if any(_is_calibrated(engine, name) for engine in engines)]
+        return self.calibration.to_json(stages) if self.calibration and stages else {}
+
     def recipes_json(self, engines: Sequence[str]) -> dict[str, Any]:
         """Return how the quantized files were made, by engine and stage, as JSON types."""
         return {
             engine: {
                 name: {
-                    "precision": DETECTOR_RECIPES[engine, name].precision,
-                    "method": DETECTOR_RECIPES[engine, name].quantization.method,
+                    "precision": recipe.precision,
+                    **(recipe.quantization.to_json() if _is_calibrated(engine, name) else {}),
                 }
                 for name in NETWORKS
+                for recipe in (DETECTOR_RECIPES[engine, name],)
             }
             for engine in engines
         }
@@ -130,10 +136,9 @@ class DetectorConversion:
         made = []
         for engine, precision in variants:
             images = None
-            if precision != "float32" and self.calibration is not None:
-                images = self.calibration.of(name).astype(np.float32)
             recipe = _FLOAT
-            if precision != "float32":
+            if precision == "int8" and self.calibration is not None:
+                images = self.calibration.of(name).astype(np.float32)
                 recipe = QuantizationRecipe(default=DETECTOR_RECIPES[engine, name].quantization)
             made += make_variants(
                 name,
@@ -148,6 +153,10 @@ class DetectorConversion:
         if (name, prelu) not in self._networks:
             self._networks[name, prelu] = DetectorNetwork(self._keras_models[name], prelu=prelu)
         return self._networks[name, prelu]
+
+
+def _is_calibrated(engine: str, name: str) -> bool:
+    return DETECTOR_RECIPES[engine, name].precision == "int8"
 
 
 def _stage(name: str, made: Sequence[MadeVariant], folder: Path) -> StageSpec:

@@ -56,7 +56,7 @@ def made(converters, tmp_path_factory):
 
 
 def test_the_recipes_precisions_come_first(made):
-    detector, bundle = made
+    _, bundle = made
     for name, stage in bundle.manifest.stages.items():
         assert [(variant.engine, variant.precision) for variant in stage.variants] == [
             ("litert", DETECTOR_RECIPES["litert", name].precision),
@@ -66,8 +66,22 @@ def test_the_recipes_precisions_come_first(made):
         ]
         assert (stage.colour, stage.pixel_mean, stage.pixel_std) == ("bgr", 0.0, 1.0)
     assert bundle.verify() == 12
-    assert detector.recipes_json(["onnx"])["onnx"]["pnet"]["precision"] == "float16"
-    assert detector.calibration.n_photos == 1
+
+
+def test_only_what_was_calibrated_is_told_of(made):
+    detector, _ = made
+    recipes = detector.recipes_json(["litert", "onnx"])
+    assert recipes["litert"]["rnet"] == {"precision": "dynamic-int8"}
+    assert recipes["onnx"]["pnet"] == {"precision": "float16"}
+    assert recipes["onnx"]["onet"] == {
+        "precision": "int8",
+        **DETECTOR_RECIPES["onnx", "onet"].quantization.to_json(),
+    }
+    assert detector.calibration_json(["litert"]) == {}
+    calibration = detector.calibration_json(["litert", "onnx"])
+    assert calibration["photos"] == 1
+    assert calibration["rnet"]["images"] == len(detector.calibration.rnet)
+    assert "pnet" not in calibration
 
 
 @pytest.mark.parametrize("engine_name", ["litert", "onnx"])
