@@ -39,6 +39,30 @@ SMALL = b"""<?xml version="1.0"?>
 """
 
 
+def test_constants_of_the_same_bytes_become_one():
+    def constant(number, shape, offset):
+        return (
+            f'<layer id="{number}" name="c{number}" type="Const" version="opset1">'
+            f'<data element_type="f32" shape="{shape}" offset="{offset}" size="4" />'
+            '<output><port id="0" precision="FP32" /></output></layer>'
+        )
+
+    constants = [constant(1, "", 0), constant(2, "", 4), constant(3, "", 0), constant(4, "1", 0), constant(5, "", 0)]
+    edges = [
+        f'<edge from-layer="{number}" from-port="0" to-layer="{9 if number == 5 else 8}" to-port="{number}" />'
+        for number in range(1, 6)
+    ]
+    others = (
+        '<layer id="8" name="sum" type="Concat" version="opset1" />'
+        '<layer id="9" name="out" type="Result" version="opset1" />'
+    )
+    network = f"<net><layers>{''.join(constants)}{others}</layers><edges>{''.join(edges)}</edges></net>"
+    found = ElementTree.fromstring(compact_xml(network.encode()))
+    # The third has the first's bytes; the fourth another shape; the fifth is an answer of the network.
+    assert [layer.get("id") for layer in found.iter("layer")] == ["1", "2", "4", "5", "8", "9"]
+    assert [edge.get("from-layer") for edge in found.iter("edge")] == ["1", "2", "1", "4", "5"]
+
+
 def test_what_is_left_of_a_small_file():
     assert compact_xml(SMALL).decode() == (
         "<?xml version='1.0' encoding='utf-8'?>\n"
