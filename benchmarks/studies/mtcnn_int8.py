@@ -1,7 +1,8 @@
 """What does int8 cost MTCNN, stage by stage and engine by engine, and what makes the naive way collapse?
 
-    python benchmarks/studies/mtcnn_int8.py tensors|weights|causes|engines|speed [--every N] [--output FILE]
+    python benchmarks/studies/mtcnn_int8.py margins|tensors|weights|causes|engines|speed [--every N] [--output FILE]
 
+- margins: what quantization adds to log-odds near a stage's threshold, for several draws of calibration photos.
 - tensors: what quantization leaves of each stage's outputs and inner tensors, on stage inputs that calibrated nothing.
 - weights: what rounding nothing but weights leaves of the outputs.
 - causes: average precision of the cascade with one stage quantized in naive and in better ways for one engine, the
@@ -64,6 +65,7 @@ SEED = 2013
 N_PHOTOS = 75  # that calibrate
 OPTIONS = DetectorOptions(min_face_px=20.0)
 LEAST_SIDES_PX = (50, 30, 10)
+NEAR = 3.0  # log-odds from the threshold, either way
 N_ROUNDS = 25
 
 
@@ -87,8 +89,9 @@ class Way:
     prelu: PreluForm | None = None
 
 
-def with_method(name: str, method: str, **changes: object) -> Way:
-    recipe = StageRecipe(precision="int8", quantization=VariantRecipe(method=method))  # type: ignore[arg-type]
+def with_method(name: str, method: str, *, corrected: bool = False, **changes: object) -> Way:
+    quantization = VariantRecipe(method=method, bias_correction=corrected)  # type: ignore[arg-type]
+    recipe = StageRecipe(precision="int8", quantization=quantization)
     return replace(Way(name=name, recipe=recipe), **changes)  # type: ignore[arg-type]
 
 
@@ -138,12 +141,17 @@ class Made:
 
 
 class Workshop:
-    """Makes stages in all ways, each once."""
+    """Makes stages in all ways, each once.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: empty, for the files.
+        draw: seed of the calibration photos and of what is drawn from them; None for the study's own.
+    """
+
+    def __init__(self, folder: Path, draw: int | None = None) -> None:
         import keras
 
-        self._folder = folder
+        self._folder, self._draw = folder, draw
         paths = read_detector(ROOT / "models" / "mtcnn").paths
         self.networks = {name: keras.saving.load_model(paths[name], compile=False) for name in NETWORKS}
         self._calibrated: dict[tuple[str, str, str], CalibratedModel] = {}
@@ -204,9 +212,9 @@ class Workshop:
     def calibration(self) -> DetectorCalibration:
         """Return what the float cascade's stages are given on the calibration photos."""
         if self._calibration is None:
-            self._calibration = calibration_of_detector(
-                calibration_photos("fit"), Bundle.open(None), OPTIONS, seed=SEED
-            )
+            photos = calibration_photos("fit", self._draw)
+            seed = SEED if self._draw is None else self._draw
+            self._calibration = calibration_of_detector(photos, Bundle.open(None), OPTIONS, seed=seed)
         return self._calibration
 
     def _images(self, name: str, kind: str) -> Pixels:
@@ -250,9 +258,11 @@ def face_logits(name: str, images: Pixels) -> npt.NDArray[np.float32]:
     return stage.run(images)[0].reshape(len(images), -1).max(axis=1)
 
 
-def calibration_photos(part: str) -> Iterator[Pixels]:
-    photos = photos_of_part(read_labelled_photos(DATA / "expw_dev"), part)[:N_PHOTOS]
-    return (read_image(photo.path) for photo in photos)
+def calibration_photos(part: str, draw: int | None = None) -> Iterator[Pixels]:
+    photos = list(photos_of_part(read_labelled_photos(DATA / "expw_dev"), part))
+    if draw is not None:
+        np.random.default_rng(draw).shuffle(photos)  # type: ignore[arg-type]
+    return (read_image(photo.path) for photo in photos[:N_PHOTOS])
 
 
 def random_crop(name: str, photo: Pixels, rng: np.random.Generator) -> Pixels:
@@ -265,20 +275,58 @@ def random_crop(name: str, photo: Pixels, rng: np.random.Generator) -> Pixels:
     return resize_exact(photo[top : top + side, left : left + side], (target, target))
 
 
+def unseen() -> DetectorCalibration:
+    """Return stage inputs of photos that calibrated nothing."""
+    limits = CalibrationLimits(pnet_tiles=100)
+    return calibration_of_detector(calibration_photos("held-out"), Bundle.open(None), OPTIONS, seed=SEED, limits=limits)
+
+
+def threshold_logit(name: str) -> float:
+    threshold = {"pnet": OPTIONS.pnet_threshold, "rnet": OPTIONS.rnet_threshold, "onet": OPTIONS.onet_threshold}[name]
+    return float(np.log(threshold / (1 - threshold)))
+
+
+def margins(stages: Sequence[str], n_draws: int) -> Iterator[str]:
+    """Compare what a stage says near its threshold with what it says in float32, draw by draw."""
+    seen = unseen()
+    methods = [
+        with_method(f"int8, {method}{', biases corrected' if corrected else ''}", method, corrected=corrected)
+        for method in ("min-max", "percentile", "mse")
+        for corrected in (False, True)
+    ]
+    found: dict[tuple[str, str, str], list[tuple[float, float, float]]] = {}
+    for draw in range(n_draws):
+        with tempfile.TemporaryDirectory() as folder:
+            shop = Workshop(Path(folder), draw)
+            for name in stages:
+                images, limit = seen.of(name), threshold_logit(name)
+                expected = shop.make(name, "litert", FLOAT).stage.run(images)[0]
+                near, passes = np.abs(expected - limit) < NEAR, expected > limit
+                for engine in ENGINES:
+                    free = ("float16", "dynamic-int8") if engine == "litert" else ("float16",)
+                    for way in (*map(in_precision, free), *methods):
+                        answers = shop.make(name, engine, way).stage.run(images)[0]
+                        error = float(np.sqrt(np.mean(np.square(answers - expected)[near])))
+                        kept, new = (answers > limit)[passes].mean(), (~passes)[answers > limit].mean()
+                        found.setdefault((name, engine, way.name), []).append((error, kept, new))
+    yield f"| stage | engine | way | error near the threshold, {n_draws} draws | kept | of what passes, new |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for (name, engine, way_name), figures in found.items():
+        errors, kept_shares, new_shares = zip(*figures, strict=True)
+        yield (
+            f"| {name} | {engine} | {way_name} | {min(errors):.3f} to {max(errors):.3f} | "
+            f"{100 * min(kept_shares):.1f} to {100 * max(kept_shares):.1f} % | "
+            f"{100 * min(new_shares):.1f} to {100 * max(new_shares):.1f} % |"
+        )
+
+
 def tensors(shop: Workshop) -> Iterator[str]:
-    seen = calibration_of_detector(
-        calibration_photos("held-out"),
-        Bundle.open(None),
-        OPTIONS,
-        seed=SEED,
-        limits=CalibrationLimits(pnet_tiles=100),
-    )
-    thresholds = {"pnet": OPTIONS.pnet_threshold, "rnet": OPTIONS.rnet_threshold, "onet": OPTIONS.onet_threshold}
+    seen = unseen()
     yield "| stage | engine | way | logit | offsets | landmarks | largest logit | faces kept |"
     yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |"
     for name in NETWORKS:
         images = seen.of(name)
-        logit = np.log(thresholds[name] / (1 - thresholds[name]))
+        logit = threshold_logit(name)
         for engine in ENGINES:
             expected = shop.make(name, engine, FLOAT).stage.run(images)
             passes = expected[0] > logit
@@ -456,11 +504,10 @@ def int8_of(engine: str, name: str) -> Way:
 
 def speed(shop: Workshop) -> Iterator[str]:
     photo = import_cv2().resize(read_image(DATA / "photos" / "multi_face.jpg"), (640, 480))
-    detector = FaceDetector(
-        *(shop.make(name, "litert", FLOAT).stage for name in NETWORKS), DetectorOptions(min_face_px=40.0)
-    )
+    options = DetectorOptions(min_face_px=40.0)
+    detector = FaceDetector(*(shop.make(name, "litert", FLOAT).stage for name in NETWORKS), options)
     limits = CalibrationLimits(tiles_per_photo=1)
-    seen = calibration_of_detector([photo], detector, seed=SEED, limits=limits)
+    seen = calibration_of_detector([photo], Bundle.open(None), options, seed=SEED, limits=limits)
     canvas = detector._canvas_for((640, 480)).pixels
     inputs = {"pnet": canvas[np.newaxis], "rnet": seen.rnet, "onet": seen.onet}
     yield (
@@ -503,15 +550,18 @@ def time_in_turns(stages: Sequence[Stage], pixels: Pixels) -> npt.NDArray[np.flo
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=("tensors", "weights", "causes", "engines", "speed"))
+    parser.add_argument("part", choices=("margins", "tensors", "weights", "causes", "engines", "speed"))
     parser.add_argument("--engine", choices=ENGINES, default="litert", help="of causes")
-    parser.add_argument("--stages", nargs="+", choices=NETWORKS, default=NETWORKS, help="of causes")
+    parser.add_argument("--stages", nargs="+", choices=NETWORKS, default=NETWORKS, help="of causes and margins")
+    parser.add_argument("--draws", type=int, default=3, metavar="N", help="of margins")
     parser.add_argument("--every", type=int, default=1, metavar="N")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shop = Workshop(Path(folder))
-        if arguments.part in ("causes", "engines"):
+        if arguments.part == "margins":
+            lines = margins(arguments.stages, arguments.draws)
+        elif arguments.part in ("causes", "engines"):
             chains = causes(shop, arguments.engine, arguments.stages) if arguments.part == "causes" else engines(shop)
             lines = accuracy(chains, arguments.every)
         else:
