@@ -97,6 +97,8 @@ def machines(names: Sequence[str] | None) -> Iterator[Machine]:
 def drawn_faces(part: str, n: int) -> Pixels:
     """Return faces uint8 (n, h, w, 1) of a part of FER-2013, drawn with SEED."""
     faces = read_fer2013(DATA / "fer2013" / "fer2013.csv.gz", (part,))[part].images
+    if n > len(faces):
+        raise SystemExit(f"--faces: expected at most {part}'s {len(faces)}, found {n}")
     chosen: Pixels = faces[np.sort(np.random.default_rng(SEED).choice(len(faces), n, replace=False))]
     return chosen
 
@@ -134,8 +136,20 @@ def study_answers(bundle_path: Path, n: int, part: str, names: Sequence[str] | N
                 arguments = ["answers", str(bundle_path.resolve()), str(images), engine]
                 found[machine.name, engine] = worker(machine, arguments, Path(folder) / "answers.npz")
     for engine in engines:
-        here = found[HERE, engine]
-        keys += [(engine, name.removesuffix("/probs")) for name in here if name.endswith("/probs")]
+        ran = dict.fromkeys(
+            name.removesuffix("/probs")
+            for machine in used
+            for name in found[machine.name, engine]
+            if name.endswith("/probs")
+        )
+        missing = [key for key in ran if f"{key}/probs" not in found[HERE, engine]]
+        if missing:
+            raise SystemExit(
+                f"{engine} {', '.join(missing)}: expected answers of this machine to compare with, found none"
+            )
+        keys += [(engine, key) for key in ran]
+    if (float_engine, "float32/fast") not in keys:
+        raise SystemExit(f"{float_engine} float32: expected answers of this machine to compare with, found none")
     network = found[HERE, float_engine]["float32/fast/probs"]
 
     print(f"{n} faces of FER-2013's {part}, seed {SEED}; float: {float_engine} float32, here.\n")
@@ -288,6 +302,8 @@ def study_operations(path: Path, n: int, part: str, names: Sequence[str] | None,
             if answers:
                 found[machine.name] = answers
 
+    if HERE not in found:
+        raise SystemExit("expected answers of this machine to compare with, found none")
     unfaithful = [
         op.label
         for i, op in enumerate(operations)

@@ -80,6 +80,8 @@ def correct_model(read: Callable[[bytes], MeanNetwork], model: bytes, quantized:
         images: float32 (n, h, w, c), coded as the network takes them.
     """
     network, rounded = read(model), read(model)
+    if not network.biases:
+        return model
     rounded.round_weights(quantized)
     wanted = network.mean_answers(images, tuple(network.biases), network.biases)
 

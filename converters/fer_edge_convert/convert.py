@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -173,7 +174,8 @@ def convert(
         manifest = _manifest(source, detector, stages, job, recipe, options)
         manifest = _finish(manifest, staging)
         figures, latencies_ms = job.measure(Bundle.open(staging), wanted)
-        if options.fine_tune_epochs and (missed := job.int8_that_loses_too_much(figures)):
+        missed = job.int8_that_loses_too_much(figures)
+        if options.fine_tune_epochs and missed and not job.misses_beside_drops_of_int8(figures, latencies_ms):
             recipe = job.fine_tune(missed, recipe)
             stages["classifier"] = job.convert(wanted, recipe, staging)
             manifest = _finish(_manifest(source, detector, stages, job, recipe, options), staging)
@@ -293,6 +295,15 @@ class _Job:
         """Return the int8 files that lose more top-1 than is let through."""
         limit = self._options.gates.max_drop_points
         return [item for item in figures if item.precision == "int8" and item.drop_points > limit]
+
+    def misses_beside_drops_of_int8(self, figures: Sequence[VariantFigures], latencies_ms: Sequence[float]) -> bool:
+        """Whether a file misses a bound that fine-tuning cannot help it to keep."""
+        gates = self._options.gates
+        of_int8 = replace(gates, max_drop_points=math.inf)
+        return any(
+            (of_int8 if item.precision == "int8" else gates).misses(item, latency_ms)
+            for item, latency_ms in zip(figures, latencies_ms, strict=True)
+        )
 
     def fine_tune(self, missed: Sequence[VariantFigures], recipe: QuantizationRecipe) -> QuantizationRecipe:
         """Fine-tune the network for the engines of these int8 files; return the recipe with theirs.

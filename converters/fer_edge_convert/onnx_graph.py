@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ __all__ = [
     "align_addition_scales",
     "is_exact",
     "name_constants",
+    "read_in_bodies",
+    "read_in_bodies_of",
     "shortened_onnx",
     "take_out_edge_quantizers",
     "without_names",
@@ -23,6 +26,7 @@ _COMPARED_OPS = frozenset(
 )
 # A scale that is such a multiple already, but for rounding, keeps it.
 _LOG2_TOLERANCE = 1e-6
+_SCALE_TOLERANCE = 1e-6  # relative; of float32
 _SHAPE_OPS = ("Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
 
@@ -116,16 +120,62 @@ def align_addition_scales(model: Any) -> None:
             new_zero_point = min(math.ceil(zero_point * scale / new_scale), 255)
             for name, value in ((source.input[1], np.float32(new_scale)), (source.input[2], np.uint8(new_zero_point))):
                 constants[name].CopyFrom(numpy_helper.from_array(np.array(value), name))
+    _fit_bias_steps(model.graph)
+
+
+def _fit_bias_steps(graph: Any) -> None:
+    """Store each bias in steps of its layer's input times its weights again, as the engine's integer sums have them.
+
+    A shortcut's tensor goes into an addition and into a convolution: its scale was changed after the convolution's bias
+    had been stored.
+    """
+    import numpy as np
+    from onnx import numpy_helper
+
+    constants = {item.name: item for item in graph.initializer}
+    for bias, steps in _biases_and_steps(graph):
+        stored, scale = (numpy_helper.to_array(constants[name]) for name in bias.input[:2])
+        if np.allclose(scale, steps, rtol=_SCALE_TOLERANCE, atol=0):
+            continue
+        limits = np.iinfo(stored.dtype)
+        values = np.clip(np.rint(stored * (scale.astype(np.float64) / steps)), limits.min, limits.max)
+        for name, array in ((bias.input[0], values.astype(stored.dtype)), (bias.input[1], steps.astype(np.float32))):
+            constants[name].CopyFrom(numpy_helper.from_array(array, name))
+
+
+def _biases_and_steps(graph: Any) -> Iterator[tuple[Any, Any]]:
+    """Give each quantized layer's bias, as the node that dequantizes it, and the steps that it should have.
+
+    The steps are float64 of the scale's shape: the input's times the weights'.
+    """
+    import numpy as np
+    from onnx import numpy_helper
+
+    constants = {item.name: item for item in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm") or len(node.input) < 3:
+            continue
+        sources = [maker[name] for name in node.input if name in maker]
+        if [source.op_type for source in sources] != ["DequantizeLinear"] * 3:
+            continue
+        pixels, weights, bias = sources
+        if bias.input[0] not in constants:
+            continue
+        scales = [numpy_helper.to_array(constants[source.input[1]]).astype(np.float64) for source in (pixels, weights)]
+        yield bias, (scales[0] * scales[1]).reshape(numpy_helper.to_array(constants[bias.input[1]]).shape)
 
 
 def is_exact(model: bytes) -> bool:
     """Whether a QDQ network is one of those whose answers were shown to be equal on every machine.
 
     It has no operators but those of the networks that were compared (tests/devices/test_int8_agreement.py), each
-    addition's inputs have its output's scale times 1, 2, 4, ..., and no layer is left in float32.
+    addition's inputs have its output's scale times 1, 2, 4, ..., each bias its sums' steps, and no layer is left in
+    float32.
     """
     import math
 
+    import numpy as np
     import onnx
     from onnx import numpy_helper
 
@@ -134,6 +184,10 @@ def is_exact(model: bytes) -> bool:
         return False
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     maker = {name: node for node in graph.node for name in node.output}
+    # With other steps ONNX Runtime leaves the layer in float32.
+    for bias, steps in _biases_and_steps(graph):
+        if not np.allclose(constants[bias.input[1]], steps, rtol=_SCALE_TOLERANCE, atol=0):
+            return False
     for addition in (node for node in graph.node if node.op_type == "Add"):
         sink = _first_reader(graph, addition.output[0])
         sources = [maker.get(name) for name in addition.input]
@@ -160,7 +214,7 @@ def name_constants(model: Any) -> None:
     graph = model.graph
     constants = {item.name: item for item in graph.initializer}
     taken = {name for node in graph.node for name in node.output} | {item.name for item in graph.input} | {*constants}
-    fixed = _read_in_bodies(graph)
+    fixed = read_in_bodies(graph)
     new_names: dict[str, str] = {}
     for node in graph.node:
         for position, name in enumerate(node.input):
@@ -177,15 +231,19 @@ def name_constants(model: Any) -> None:
     graph.initializer.extend(ordered)
 
 
-def _read_in_bodies(graph: Any) -> set[str]:
+def read_in_bodies(graph: Any) -> set[str]:
     """Return the names of all tensors that nodes inside of others (the bodies of If, Loop and Scan) read."""
+    return {name for node in graph.node for name in read_in_bodies_of(node)}
+
+
+def read_in_bodies_of(node: Any) -> set[str]:
+    """Return the names of all tensors that nodes inside of one read."""
     found: set[str] = set()
-    for node in graph.node:
-        for attribute in node.attribute:
-            for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                found |= {name for inner in body.node for name in inner.input}
-                found |= {item.name for item in body.output}
-                found |= _read_in_bodies(body)
+    for attribute in node.attribute:
+        for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            found |= {name for inner in body.node for name in inner.input}
+            found |= {item.name for item in body.output}
+            found |= read_in_bodies(body)
     return found
 
 
@@ -199,7 +257,7 @@ def without_names(model: Any) -> Any:
     """
     graph = model.graph
     # An empty name stands for an optional input that is left out. Bodies of nodes read some tensors by their names.
-    kept = ("", *(item.name for item in (*graph.input, *graph.output)), *_read_in_bodies(graph))
+    kept = ("", *(item.name for item in (*graph.input, *graph.output)), *read_in_bodies(graph))
     short: dict[str, str] = {name: name for name in kept}
     unused = (name for number in itertools.count() if (name := f"t{number}") not in short)
 

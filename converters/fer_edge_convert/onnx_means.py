@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fer_edge_convert.bias_correction import OfLayers
 from fer_edge_convert.mean_answers import Geometry, Padding, mean_answer
+from fer_edge_convert.onnx_graph import read_in_bodies, read_in_bodies_of
 
 __all__ = ["OnnxMeans"]
 
@@ -42,7 +43,9 @@ class OnnxMeans:
         return {
             index: self._constants[node.input[2]].astype(np.float64)
             for index, node in enumerate(self._layers)
-            if len(node.input) > 2 and node.input[2] in self._constants and _is_linear(node)
+            if len(node.input) > 2
+            and node.input[2] in self._constants
+            and _is_linear(node, self._constants[node.input[1]].ndim)
         }
 
     def with_biases(self, biases: OfLayers) -> bytes:
@@ -59,7 +62,7 @@ class OnnxMeans:
             # Layers can share one constant: each gets its own.
             node.input[2] = f"{node.output[0]}/bias"
             made[node.input[2]] = bias.astype(np.float32)
-        read = {name for node in model.graph.node for name in node.input} - set(made)
+        read = ({name for node in model.graph.node for name in node.input} | read_in_bodies(model.graph)) - set(made)
         for item in [item for item in model.graph.initializer if item.name not in read]:
             model.graph.initializer.remove(item)
         model.graph.initializer.extend(numpy_helper.from_array(bias, name) for name, bias in made.items())
@@ -103,7 +106,8 @@ class OnnxMeans:
         needed, reached = list(names), set(names)
         while needed:
             maker = makers.get(needed.pop())
-            more = [name for name in maker.input if name not in reached] if maker is not None else []
+            inputs = (*maker.input, *read_in_bodies_of(maker)) if maker is not None else ()
+            more = [name for name in inputs if name not in reached]
             reached.update(more)
             needed += more
         part = onnx.helper.make_model(
@@ -156,10 +160,12 @@ def _attributes(node: Any) -> dict[str, Any]:
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _is_linear(node: Any) -> bool:
-    """Whether a node's mean answer is told here: a convolution, or x W + b without factors."""
+def _is_linear(node: Any, weights_rank: int) -> bool:
+    """Whether a node's mean answer is told here: a convolution of pictures, or x W + b without factors."""
     found = _attributes(node)
-    return node.op_type == "Conv" or (
+    if node.op_type == "Conv":
+        return weights_rank == 4
+    return bool(
         node.op_type == "Gemm" and not found.get("transA") and found.get("alpha", 1) == 1 and found.get("beta", 1) == 1
     )
 

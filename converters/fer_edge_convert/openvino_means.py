@@ -36,6 +36,8 @@ def correct_openvino(float_graph: Any, quantized: Any, images: Floats) -> None:
     """
     layers = [node for node in float_graph.get_ordered_ops() if node.get_type_name() in _KINDS]
     names = [node.get_friendly_name() for node in layers if _is_linear(node) and _bias_input(node) is not None]
+    if not names:
+        return
     inputs = [_bias_input(_nodes(quantized)[name]) for name in names]
     stored = [_bias_input(_nodes(float_graph)[name]).get_source_output().get_node().get_data() for name in names]
 
@@ -101,9 +103,9 @@ def _nodes(graph: Any) -> dict[str, Any]:
 
 
 def _is_linear(node: Any) -> bool:
-    """Whether a node's mean answer is told here: a convolution, or a dense layer's product."""
+    """Whether a node's mean answer is told here: a convolution of pictures, or a dense layer's product."""
     if node.get_type_name() != "MatMul":
-        return True
+        return len(node.input(0).get_partial_shape()) == 4
     return not node.get_attributes()["transpose_a"] and all(len(node.input(i).get_partial_shape()) == 2 for i in (0, 1))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, cast
@@ -68,6 +68,7 @@ class CalibratedModel:
         self.model = model
         self._calibration = calibration
         self._input_range = input_range
+        self._remembered: dict[Hashable, bytes] = {}
 
     @property
     def calibration(self) -> Floats:
@@ -83,8 +84,9 @@ class CalibratedModel:
     @property
     def correction_images(self) -> Floats:
         """The calibration images that biases are corrected on, evenly spread over all; UsageError: see above."""
-        images = self.calibration
-        return images[:: max(1, len(images) // _CORRECTION_IMAGES)]
+        n = len(self.calibration)
+        chosen: Floats = self.calibration[np.linspace(0, n - 1, min(_CORRECTION_IMAGES, n)).astype(int)]
+        return chosen
 
     @cached_property
     def _litert_histograms(self) -> dict[str, Histogram]:
@@ -93,6 +95,12 @@ class CalibratedModel:
     @cached_property
     def _onnx_histograms(self) -> dict[str, Histogram]:
         return self._observed(onnx_observer(self.model.onnx))
+
+    def remembered(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+        """Return what `make` made when it was first asked for by this key: a correction of biases takes seconds."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        return self._remembered[key]
 
     def litert_ranges(self, method: Method) -> dict[str, Range]:
         """Return the ranges of the .tflite's activations by name."""
@@ -182,9 +190,13 @@ class _LitertQuantizer:
             )
 
         source = self._model.model.litert
-        if recipe.bias_correction and precision in ("int8", "int16"):
-            source = correct_model(LitertMeans, source, quantized(source), self._model.correction_images)
-        return quantized(source)
+        if not (recipe.bias_correction and precision in ("int8", "int16")):
+            return quantized(source)
+
+        def corrected() -> bytes:
+            return correct_model(LitertMeans, source, quantized(source), self._model.correction_images)
+
+        return quantized(self._model.remembered(("litert", precision, recipe), corrected))
 
 
 class _OnnxQuantizer:
@@ -219,14 +231,16 @@ class _OnnxQuantizer:
 
     def _corrected(self, recipe: VariantRecipe) -> bytes:
         source = self._model.model.onnx
-        if not recipe.bias_correction:
-            return source
-        made = to_onnx_int8(
-            source,
-            self._model.onnx_ranges(recipe.method),
-            float_layers=pick_layers(self.layers, recipe.float_layers, "onnx int8"),
-        )
-        return correct_model(OnnxMeans, source, made.model, self._model.correction_images)
+
+        def corrected() -> bytes:
+            made = to_onnx_int8(
+                source,
+                self._model.onnx_ranges(recipe.method),
+                float_layers=pick_layers(self.layers, recipe.float_layers, "onnx int8"),
+            )
+            return correct_model(OnnxMeans, source, made.model, self._model.correction_images)
+
+        return self._model.remembered(("onnx", "int8", recipe), corrected) if recipe.bias_correction else source
 
 
 class _OpenVinoQuantizer(_OnnxQuantizer):

@@ -186,3 +186,27 @@ def test_what_cannot_be_simulated_is_named(fold, make, message):
     x = keras.Input((9, 9, 2), name="pixels")
     with pytest.raises(InputError, match=f"^{message}"):
         fold(network(x, make(x)))
+
+
+def test_what_works_in_training_alone_is_left_out(fold):
+    import keras
+    from keras import layers
+
+    pixels = keras.Input((8, 8, 1))
+    x = layers.GaussianNoise(0.5)(pixels)
+    x = layers.SpatialDropout2D(0.5)(layers.Conv2D(4, 3)(x))
+    x = layers.ActivityRegularization(l2=0.1)(layers.AlphaDropout(0.5)(layers.GaussianDropout(0.5)(x)))
+    model = network(pixels, layers.Dropout(0.5)(x))
+    found = fold(model)
+    assert kinds(found) == ["InputLayer", "Conv2D", "GlobalAveragePooling2D"]
+    check_same_answers(found, model, (8, 8, 1))
+
+
+def test_pictures_changed_at_random_are_refused(fold):
+    import keras
+    from keras import layers
+
+    pixels = keras.Input((8, 8, 1))
+    model = network(pixels, layers.Conv2D(4, 3)(layers.RandomFlip(name="flip")(pixels)))
+    with pytest.raises(InputError, match="layer flip is a RandomFlip, which changes pictures"):
+        fold(model)

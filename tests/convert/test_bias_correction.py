@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from convert.support import run_litert, run_onnx
+from convert.support import run_litert, run_onnx, run_openvino
 
 from fer_edge_convert.bias_correction import correct_biases
+from fer_edge_convert.float_model import KerasFloatModel
 from fer_edge_convert.litert import litert_observer
 from fer_edge_convert.litert_means import LitertMeans
 from fer_edge_convert.onnx_means import OnnxMeans
 from fer_edge_convert.openvino import _read as openvino_graph
 from fer_edge_convert.openvino_means import correct_openvino
-from fer_edge_convert.quantizers import quantizer_for
+from fer_edge_convert.quantizers import CalibratedModel, quantizer_for
 from fer_edge_convert.recipe import VariantRecipe
 
 PLAIN, CORRECTED = VariantRecipe(method="mse"), VariantRecipe(method="mse", bias_correction=True)
@@ -117,16 +118,129 @@ def test_openvino_answers_keep_their_means(calibrated):
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("engine", ["litert", "onnx", "openvino"])
-def test_a_layer_in_float_is_corrected_too(calibrated, engine):
+def test_openvino_int8_keeps_its_answers_means(calibrated):
+    """On the file that is shipped: weights of seven bits, activations rounded, all of it counted."""
+    images = calibrated.calibration
+    (wanted,) = run_onnx(calibrated.model.onnx, pixels=images)
+    errors = {}
+    for recipe in (PLAIN, CORRECTED):
+        (found,) = run_openvino(*quantizer_for("openvino", calibrated).convert("int8", recipe).contents, images)
+        errors[recipe.bias_correction] = np.abs((found - wanted).mean(axis=0)).max()
+    assert errors[True] < 0.3 * errors[False]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("engine", ["litert", "onnx"])
+def test_a_layer_in_float_is_corrected_too(calibrated, model, engine):
     """It gets what the layers before it have left over of their errors."""
     quantizer = quantizer_for(engine, calibrated)
-    labels = (quantizer.layers[0].label, quantizer.layers[-1].label)
-    first = quantizer.convert("int8", VariantRecipe(float_layers=labels, bias_correction=True))
-    assert first.contents != quantizer.convert("int8", VariantRecipe(float_layers=labels)).contents
-    assert (
-        first.contents == quantizer.convert("int8", VariantRecipe(float_layers=labels, bias_correction=True)).contents
+    biases = {}
+    for corrected in (False, True):
+        recipe = VariantRecipe(float_layers=(quantizer.layers[-1].label,), bias_correction=corrected)
+        (biases[corrected],) = float_vectors(engine, quantizer.convert("int8", recipe).contents[0], 7)
+    np.testing.assert_array_equal(biases[False], model.get_layer("class_maps").get_weights()[1])
+    assert np.abs(biases[True] - biases[False]).max() > 1e-5
+
+
+def float_vectors(engine: str, data: bytes, length: int) -> list[np.ndarray]:
+    """The float32 constants of a file that are vectors of a length."""
+    if engine == "onnx":
+        import onnx
+        from onnx import numpy_helper
+
+        graph = onnx.load_model_from_string(data).graph
+        arrays = [numpy_helper.to_array(item) for item in graph.initializer]
+        return [array for array in arrays if array.shape == (length,) and array.dtype == np.float32]
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data)
+    interpreter.allocate_tensors()
+    found = [item for item in interpreter.get_tensor_details() if tuple(item["shape"]) == (length,)]
+    return [interpreter.get_tensor(item["index"]) for item in found if item["dtype"] == np.float32]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])  # a .tflite has zeros, which are corrected
+def test_a_network_without_biases_stays_as_it_is(converters, calibration, engine):
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(2)
+    pixels = keras.Input((48, 48, 1), name="pixels")
+    x = layers.ReLU()(layers.Conv2D(4, 3, strides=4, use_bias=False)(pixels))
+    model = keras.Model(pixels, layers.Dense(7, use_bias=False)(layers.GlobalAveragePooling2D()(x)))
+    quantizer = quantizer_for(engine, CalibratedModel(KerasFloatModel(model), calibration[:20], (-1.0, 127 / 128)))
+    assert quantizer.convert("int8", CORRECTED).contents == quantizer.convert("int8", PLAIN).contents
+
+
+@pytest.mark.host
+def test_a_convolution_along_a_line_keeps_its_bias(converters):
+    """Means are told of pictures alone."""
+    model = onnx_model(
+        [("Conv", ["pixels", "w", "b"], ["y"])],
+        {"w": np.ones((2, 3, 5), np.float32), "b": np.ones(2, np.float32)},
     )
+    assert OnnxMeans(model).biases == {}
+
+
+@pytest.mark.host
+def test_what_the_bodies_of_nodes_read_stays(converters):
+    """Both branches of an If read a layer's answer and a constant of the graph around them."""
+    from onnx import TensorProto, helper
+
+    def branch(operator: str):
+        outputs = [helper.make_tensor_value_info(operator, TensorProto.FLOAT, None)]
+        return helper.make_graph([helper.make_node(operator, ["hidden", "two"], [operator])], operator, [], outputs)
+
+    rng = np.random.default_rng(3)
+    kernels = [rng.normal(size=(2, 2, 3, 3)).astype(np.float32) for _ in range(2)]
+    model = onnx_model(
+        [
+            ("Conv", ["pixels", "w0", "b0"], ["hidden"]),
+            ("If", ["yes"], ["chosen"], {"then_branch": branch("Mul"), "else_branch": branch("Add")}),
+            ("Conv", ["chosen", "w1", "b1"], ["y"]),
+        ],
+        {
+            "w0": kernels[0],
+            "w1": kernels[1],
+            "b0": np.ones(2, np.float32),
+            "b1": np.zeros(2, np.float32),
+            "two": np.array(2, np.float32),
+            "yes": np.array(True),
+        },
+    )
+    images = rng.normal(size=(3, 2, 8, 8)).astype(np.float32)
+    network = OnnxMeans(model)
+    (expected,) = run_onnx(model, pixels=images)
+    (answers,) = run_onnx(network.with_biases(network.biases), pixels=images)
+    np.testing.assert_array_equal(answers, expected)
+    found = network.mean_answers(images, (1,), network.biases)[1]
+    np.testing.assert_allclose(found, expected.mean(axis=(0, 2, 3)), rtol=1e-4)
+
+
+def onnx_model(nodes: list, constants: dict[str, np.ndarray]) -> bytes:
+    """An .onnx from the tensor "pixels" to "y", of nodes (operator, inputs, outputs, attributes or nothing)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node(*node[:3], **(node[3] if len(node) > 3 else {})) for node in nodes],
+        "network",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    made: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    ).SerializeToString()
+    return made
+
+
+@pytest.mark.parametrize(("n", "used"), [(100, 100), (350, 350), (699, 350), (5000, 350)])
+def test_biases_are_corrected_on_as_many_images_whatever_there_are(n, used):
+    model = CalibratedModel(None, np.arange(n, dtype=np.float32).reshape(n, 1, 1, 1), (0.0, 1.0))
+    found = model.correction_images.ravel()
+    assert len(set(found.tolist())) == len(found) == used
+    assert (found[0], found[-1]) == (0, n - 1)  # of all classes: they come one after the other
 
 
 @pytest.mark.host
@@ -135,8 +249,6 @@ def test_each_layer_gets_its_own_biases(converters, engine):
     """The two depthwise convolutions share one tensor of zeros in the .tflite."""
     import keras
     from keras import layers
-
-    from fer_edge_convert.float_model import KerasFloatModel
 
     pixels = keras.Input((12, 12, 4), name="pixels")
     x = layers.SeparableConv2D(4, 3, bias_initializer="random_normal")(pixels)

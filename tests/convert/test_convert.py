@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import subprocess
@@ -19,6 +20,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.errors import GateError, InputError, IntegrityError, OutputError, UsageError
 from fer_edge_convert.calibration import draw_calibration
 from fer_edge_convert.commands.convert import COMMAND as CONVERT
+from fer_edge_convert.commands.convert import _recipe
 from fer_edge_convert.commands.import_mtcnn import COMMAND as IMPORT_MTCNN
 from fer_edge_convert.conversion_data import read_conversion_data
 from fer_edge_convert.convert import ConvertOptions, convert
@@ -450,6 +452,24 @@ def test_a_search_is_used_and_goes_on_where_it_was_interrupted(monkeypatch, tmp_
 
 
 # The command.
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], QuantizationRecipe()),
+        (["--method", "mse"], QuantizationRecipe()),
+        (
+            ["--method", "entropy", "--seed", "4"],
+            QuantizationRecipe(seed=4, default=VariantRecipe(method="entropy", bias_correction=True)),
+        ),
+    ],
+)
+def test_what_is_not_asked_for_is_as_in_the_default_recipe(words, expected):
+    parser = argparse.ArgumentParser()
+    CONVERT.configure(parser)
+    arguments = parser.parse_args(["m", "--int8", "--to", "onnx", "--calibrate", "d", "-o", "b", *words])
+    assert _recipe(arguments) == expected
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,13 @@ def test_it_is_not_used_where_int8_is_good_enough(monkeypatch, tmp_path, model_f
     assert "fine_tuning" not in made.manifest.provenance
 
 
+def test_nothing_is_trained_where_the_gate_is_missed_all_the_same(monkeypatch, tmp_path, model_folder, data):
+    monkeypatch.setattr("fer_edge_convert.convert.fine_tuned", lambda *_, **__: pytest.fail("fine-tuned"))
+    wanted = options(data, fine_tune_epochs=2, gates=Gates(max_drop_points=-90.0, max_bytes=1000))
+    with pytest.raises(GateError, match=r"at most -90 are let through.*at most 1000 are let through"):
+        convert(model_folder, None, tmp_path / "b", wanted, force=False)
+
+
 @pytest.mark.parametrize(
     ("epochs", "precisions", "n_calls"),
     [

@@ -110,7 +110,7 @@ def test_the_source_stays_as_it_is(network, tuned):
 def test_engines_that_round_alike_share_a_network():
     from fer_edge_convert.fine_tuning import engine_families
 
-    assert engine_families(["litert", "onnx", "openvino"]) == [("litert",), ("onnx", "openvino")]
+    assert engine_families(["litert", "onnx", "openvino"]) == [("litert",), ("onnx",), ("openvino",)]
     assert engine_families(["openvino"]) == [("openvino",)]
 
 

@@ -146,12 +146,15 @@ def residual(converters):
     import keras
     from keras import layers
 
+    def convolution(**options):
+        return layers.Conv2D(8, 3, padding="same", bias_initializer="random_normal", **options)
+
     keras.utils.set_random_seed(4)
     image = keras.Input((48, 48, 1), name="pixels")
-    x = layers.ReLU()(layers.Conv2D(8, 3, strides=4, padding="same")(image))
+    x = layers.ReLU()(convolution(strides=4)(image))
     for _ in range(2):
-        y = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
-        x = layers.ReLU()(layers.Add()([layers.Conv2D(8, 3, padding="same")(y), x]))
+        y = convolution(activation="relu")(x)
+        x = layers.ReLU()(layers.Add()([convolution()(y), x]))
     return keras.Model(image, layers.Dense(7)(layers.GlobalAveragePooling2D()(x)))
 
 
@@ -172,6 +175,46 @@ def test_sums_that_are_rectified_stay_rectified(residual, calibration):
     error = np.abs(made.outputs[0].dequantize(stored) - expected)
     assert error.mean() < 0.03 * np.ptp(expected)
     assert (stored.argmax(1) == expected.argmax(1)).mean() >= 0.9
+
+
+def test_every_layer_of_a_residual_network_is_computed_in_integers(residual, calibration, tmp_path):
+    """A shortcut's tensor goes into a layer too, whose bias has steps of its input times its weights.
+
+    With other steps ONNX Runtime computes the layer in float32; old ones took the bias for what it was not.
+    """
+    import onnx
+    import onnxruntime
+    from onnx import numpy_helper
+
+    calibrated = CalibratedModel(KerasFloatModel(residual), calibration, (-1.0, 127 / 128))
+    made = to_onnx_int8(calibrated.model.onnx, calibrated.onnx_ranges("min-max"))
+    graph = onnx.load_model_from_string(made.model).graph
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 5
+    for node in convolutions:
+        pixels, weights, bias = (constants[maker[name].input[1]] for name in node.input)
+        np.testing.assert_allclose(bias, pixels * weights, rtol=1e-6)
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(made.model, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert kinds.count("QLinearConv") == 5
+    assert "Conv" not in kinds
+
+
+def test_a_bias_in_other_steps_is_no_exact_network(onnx_int8):
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_model_from_string(onnx_int8.model)
+    maker = {name: node for node in model.graph.node for name in node.output}
+    convolution = next(node for node in model.graph.node if node.op_type == "Conv")
+    (scale,) = (item for item in model.graph.initializer if item.name == maker[convolution.input[2]].input[1])
+    scale.CopyFrom(numpy_helper.from_array(1.01 * numpy_helper.to_array(scale), scale.name))
+    assert not is_exact(model.SerializeToString())
 
 
 def test_no_input_of_an_addition_has_finer_steps_than_its_output(residual, calibration):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -288,7 +289,7 @@ def _check_detector(arguments: argparse.Namespace, precisions: list[str]) -> Non
 def _recipe(arguments: argparse.Namespace) -> QuantizationRecipe:
     """Return the recipe that was given, or the default one with what was asked for."""
     from fer_edge_convert.ranges import METHODS
-    from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe, read_recipe
+    from fer_edge_convert.recipe import QuantizationRecipe, read_recipe
 
     if arguments.recipe is not None:
         given = [name for name in _OF_RECIPE if getattr(arguments, name.replace("-", "_")) not in (None, False)]
@@ -306,7 +307,7 @@ def _recipe(arguments: argparse.Namespace) -> QuantizationRecipe:
         raise UsageError(f"--method: expected one of {', '.join(METHODS)}, found {arguments.method!r}")
     if arguments.search:
         raise UsageError("--method and --search contradict each other: the search tries every method; give one of them")
-    return QuantizationRecipe(**asked, default=VariantRecipe(method=arguments.method))
+    return QuantizationRecipe(**asked, default=replace(QuantizationRecipe().default, method=arguments.method))
 
 
 COMMAND = Command(summary="turn a trained model into a bundle of quantized files", configure=_configure, run=_run)

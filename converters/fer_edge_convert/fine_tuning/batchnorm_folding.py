@@ -16,6 +16,19 @@ __all__ = ["fold_batch_normalizations"]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
+# They change nothing but in training, where the network is to learn what its file will answer.
+_OF_TRAINING = (
+    keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+# The names of Keras' layers that change pictures at random.
+_AUGMENTATIONS = ("Random", "RandAugment", "AugMix", "CutMix", "MixUp", "AutoContrast", "Solarization")
 _WEIGHTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Dense)
 
 
@@ -26,7 +39,7 @@ def fold_batch_normalizations(model: Any) -> Any:
     et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018, 3.2):
     W' = W gamma / sqrt(variance + epsilon), b' = beta + (b - mean) gamma / sqrt(variance + epsilon). Others stay, their
     statistics frozen. A separable convolution becomes the two that it is, an activation inside a layer a layer of its
-    own; networks inside the network are unpacked; dropout and penalties on weights are left out.
+    own; networks inside the network are unpacked; dropout, noise and penalties are left out.
 
     Args:
         model: functional or sequential keras.Model of one input and one output; it stays as it is.
@@ -56,7 +69,7 @@ def fold_batch_normalizations(model: Any) -> Any:
     folded = {id(found) for layer in layers.values() if (found := normalization_of(layer)) is not None}
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
-        if id(layer) in folded or isinstance(layer, keras.layers.Dropout):
+        if id(layer) in folded or isinstance(layer, _OF_TRAINING):
             return arguments[0]
         if type(layer) in _WEIGHTED:
             return _parts(layer, normalization_of(layer), arguments[0])
@@ -86,6 +99,11 @@ def _unpacked(model: Any) -> Any:
             known = ", ".join(kind.__name__ for kind in _WEIGHTED)
             raise InputError(
                 f"layer {layer.name} is a {type(layer).__name__}; fine-tuning simulates {known} and BatchNormalization"
+            )
+        if type(layer).__name__.startswith(_AUGMENTATIONS):
+            raise InputError(
+                f"layer {layer.name} is a {type(layer).__name__}, which changes pictures; fine-tuning needs "
+                "the network without it"
             )
         name = next(name for name in (layer.name, *(f"{layer.name}_{n}" for n in range(1, 10**6))) if name not in names)
         names.add(name)
