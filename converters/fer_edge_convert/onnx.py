@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,24 @@ def _observer(model: Any) -> Observer:
     return run
 
 
+@contextlib.contextmanager
+def _nothing_left_behind() -> Iterator[None]:
+    """Keep ONNX Runtime from saving a graph whose shapes it could not infer into the current folder."""
+    import onnx
+
+    save = onnx.save_model
+
+    def save_asked_for(model: Any, path: Any, *arguments: Any, **options: Any) -> None:
+        if path != "sym_shape_infer_temp.onnx":
+            save(model, path, *arguments, **options)
+
+    onnx.save_model = save_asked_for
+    try:
+        yield
+    finally:
+        onnx.save_model = save
+
+
 def folded_onnx(model: bytes) -> bytes:
     """Let ONNX Runtime infer shapes and fold constants and batch normalizations; the nodes keep their names.
 
@@ -206,7 +225,8 @@ def folded_onnx(model: bytes) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "source.onnx", Path(folder) / "folded.onnx"
         source.write_bytes(model)
-        quant_pre_process(source, target, skip_symbolic_shape=False)
+        with _nothing_left_behind():
+            quant_pre_process(source, target, skip_symbolic_shape=False)
         folded = onnx.load_model(target)
     name_constants(folded)
     made: bytes = folded.SerializeToString(deterministic=True)

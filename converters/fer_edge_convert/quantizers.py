@@ -33,6 +33,7 @@ from fer_edge_convert.onnx import (
 from fer_edge_convert.onnx_graph import shortened_onnx
 from fer_edge_convert.onnx_means import OnnxMeans
 from fer_edge_convert.openvino import to_openvino_float16, to_openvino_float32, to_openvino_int8
+from fer_edge_convert.openvino_xml import packed_xml
 from fer_edge_convert.ranges import Histogram, Method, Observer, Range, observe, ranges
 from fer_edge_convert.recipe import VariantRecipe
 from fer_edge_convert.tensor_errors import TensorError, tensor_errors
@@ -249,18 +250,18 @@ class _OpenVinoQuantizer(_OnnxQuantizer):
     def convert(self, precision: str, recipe: VariantRecipe) -> Converted:
         source = self._model.model.onnx
         if precision == "float32":
-            return Converted(contents=to_openvino_float32(source))
-        if precision == "float16":
-            return Converted(contents=to_openvino_float16(source))
-        return Converted(
-            contents=to_openvino_int8(
+            xml, weights = to_openvino_float32(source)
+        elif precision == "float16":
+            xml, weights = to_openvino_float16(source)
+        else:
+            xml, weights = to_openvino_int8(
                 source,
                 self._model.calibration,
                 self._model.onnx_ranges(recipe.method),
                 float_layers=pick_layers(self.layers, recipe.float_layers, "openvino int8"),
                 correction_images=self._model.correction_images if recipe.bias_correction else None,
             )
-        )
+        return Converted(contents=(packed_xml(xml), weights))
 
     def int8_errors(self, _recipe: VariantRecipe, _images: Floats, /) -> tuple[TensorError, ...]:
         return ()

@@ -18,7 +18,7 @@ from fer_edge_convert.recipe import QuantizationRecipe, VariantRecipe
 
 __all__ = ["MadeVariant", "describe_variant", "make_variants", "wanted_variants"]
 
-_SUFFIXES = {"litert": ("tflite",), "onnx": ("onnx",), "openvino": ("xml", "bin")}
+_SUFFIXES = {"litert": ("tflite",), "onnx": ("onnx",), "openvino": ("xml.gz", "bin")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import zlib
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from fer_edge.errors import EngineError, MissingExtraError
 __all__ = ["OpenVinoEngine"]
 
 _TELEMETRY_MODULE = "openvino_telemetry"
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_GRAPH_BYTES = 1 << 26  # of an .xml: a thousand layers take a megabyte
 
 
 class OpenVinoEngine:
-    """Runs OpenVINO's two-file models, .xml with .bin."""
+    """Runs OpenVINO's two-file models, .xml (or .xml.gz) with .bin."""
 
     name = "openvino"
 
@@ -51,6 +54,8 @@ class OpenVinoEngine:
             # On processors with bfloat16 units OpenVINO would compute in that by itself and give other answers.
             "INFERENCE_PRECISION_HINT": "f32",
         }
+        if model.startswith(_GZIP_MAGIC):
+            model = _inflated(model)
         try:
             graph = self._core.read_model(model=model, weights=weights)
             if options.input_shapes is not None:
@@ -74,6 +79,20 @@ class _OpenVinoSession:
         except (RuntimeError, ValueError, TypeError) as error:
             raise EngineError(f"openvino failed: {' '.join(str(error).split())}") from error
         return tuple(results[i] for i in range(len(self.outputs)))
+
+
+def _inflated(data: bytes) -> bytes:
+    """Return what a gzip file holds, no more of it than a graph can have."""
+    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        content = stream.decompress(data, _MAX_GRAPH_BYTES)
+    except zlib.error as error:
+        raise EngineError(f"openvino cannot load the model: its .xml.gz is damaged ({error})") from error
+    if not stream.eof:
+        raise EngineError(
+            f"openvino cannot load the model: its .xml.gz is cut off or holds more than {_MAX_GRAPH_BYTES} bytes"
+        )
+    return content
 
 
 def _spec(port: Any) -> TensorSpec:

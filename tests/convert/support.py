@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -142,6 +143,8 @@ def compile_openvino(xml: bytes, weights: bytes):
     import openvino
 
     core = openvino.Core()
+    if xml.startswith(b"\x1f\x8b"):
+        xml = gzip.decompress(xml)
     graph = core.read_model(model=xml, weights=weights)
     return core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
 

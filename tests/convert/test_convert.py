@@ -138,7 +138,7 @@ def test_the_bundle_verifies(bundle):
     assert names == {
         "manifest.json",
         "golden.bin",
-        *(f"classifier_{p}.{suffix}" for p in ("int8", "float32") for suffix in ("tflite", "onnx", "xml", "bin")),
+        *(f"classifier_{p}.{suffix}" for p in ("int8", "float32") for suffix in ("tflite", "onnx", "xml.gz", "bin")),
     }
     assert list(variants_of(bundle)) == VARIANTS
 

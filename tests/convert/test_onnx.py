@@ -311,6 +311,21 @@ def test_only_what_was_compared_between_machines_is_called_exact(
     assert not is_exact(to_onnx_int8(calibrated.model.onnx, calibrated.onnx_ranges("mse")).model)  # a dense layer
 
 
+def test_what_cannot_be_converted_leaves_no_file_behind(converters, monkeypatch, tmp_path):
+    """tf2onnx has nothing for the exact GELU's Erfc; ONNX Runtime saves what it cannot infer where it is."""
+    import keras
+    from keras import layers
+
+    from fer_edge_convert.onnx import to_onnx_float32
+
+    monkeypatch.chdir(tmp_path)
+    pixels = keras.Input((16, 16, 1), name="pixels")
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="gelu")(pixels))
+    with pytest.raises(Exception, match="Incomplete symbolic shape inference"):
+        to_onnx_float32(keras.Model(pixels, layers.Dense(7)(x)))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_every_process_gives_the_same_bytes(tmp_path, model):
     """tf2onnx iterates over sets of names, whose order is another in each process."""

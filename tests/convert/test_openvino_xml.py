@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import re
 from xml.etree import ElementTree
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from convert.support import calibration_images, coded, compile_openvino, run_openvino
 
-from fer_edge_convert.openvino_xml import compact_xml
+from fer_edge_convert.openvino_xml import compact_xml, packed_xml
 
 SMALL = b"""<?xml version="1.0"?>
 <net name="model" version="11">
@@ -37,6 +38,13 @@ SMALL = b"""<?xml version="1.0"?>
 	<rt_info><MO_version value="2026" /></rt_info>
 </net>
 """
+
+
+def test_packed_is_a_gzip_file_without_a_time():
+    packed = packed_xml(SMALL)
+    assert gzip.decompress(packed) == SMALL
+    assert packed[4:8] == bytes(4)
+    assert len(packed_xml(1000 * SMALL)) < 10 * len(SMALL)
 
 
 def test_constants_of_the_same_bytes_become_one():

@@ -15,7 +15,7 @@ from fer_edge_convert.variants import make_variants, wanted_variants
 
 pytestmark = pytest.mark.host
 
-SUFFIXES = {"litert": ["tflite"], "onnx": ["onnx"], "openvino": ["xml", "bin"]}
+SUFFIXES = {"litert": ["tflite"], "onnx": ["onnx"], "openvino": ["xml.gz", "bin"]}
 
 
 @pytest.fixture(scope="module")

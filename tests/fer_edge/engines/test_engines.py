@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.metadata
 import re
 import sys
@@ -248,6 +249,38 @@ def test_openvino_needs_its_second_file():
         EngineError, match=r"^openvino: expected the weights \(.bin\) beside the model \(.xml\), found none$"
     ):
         installed_engine("openvino").load(b"<net/>", EngineOptions())
+
+
+def openvino_graph(default_bundle) -> tuple[bytes, bytes]:
+    """The classifier's .xml, unpacked, and its .bin."""
+    variants = default_bundle.manifest.stages["classifier"].variants
+    xml, weights = next(variant.files() for variant in variants if variant.engine == "openvino")
+    assert xml.file.endswith(".xml.gz")
+    return gzip.decompress(default_bundle.read(xml)), default_bundle.read(weights)
+
+
+def test_openvino_takes_a_graph_packed_or_not(default_bundle):
+    engine, (xml, weights) = installed_engine("openvino"), openvino_graph(default_bundle)
+    pixels = np.random.default_rng(0).uniform(-1, 1, (1, 48, 48, 1)).astype(np.float32)
+    options = EngineOptions(input_shapes=(pixels.shape,))
+    (plain,) = engine.load(xml, options, weights=weights).run(pixels)
+    (packed,) = engine.load(gzip.compress(xml), options, weights=weights).run(pixels)
+    np.testing.assert_array_equal(packed, plain)
+
+
+def test_openvino_refuses_what_is_no_packed_graph(default_bundle):
+    engine, (xml, weights) = installed_engine("openvino"), openvino_graph(default_bundle)
+    packed = gzip.compress(xml)
+    with pytest.raises(
+        EngineError, match=r"^openvino cannot load the model: its .xml.gz is cut off or holds more than"
+    ):
+        engine.load(packed[:-20], EngineOptions(), weights=weights)
+    with pytest.raises(EngineError, match=r"^openvino cannot load the model: its .xml.gz is damaged \(.+\)$"):
+        engine.load(packed[:40] + bytes(40) + packed[80:], EngineOptions(), weights=weights)
+    # A hundred megabytes in a hundred kilobytes: given up before it is all there.
+    bomb = gzip.compress(bytes(100 << 20))
+    with pytest.raises(EngineError, match=r"holds more than 67108864 bytes$"):
+        engine.load(bomb, EngineOptions(), weights=weights)
 
 
 def test_threads_start_at_one():
