@@ -93,7 +93,10 @@ def stand_in(network, calls: list, *, error: BaseException | None = None):
 def test_a_network_that_int8_breaks_is_mended(tmp_path, model_folder, data, network, capfd):
     out, report = tmp_path / "b", tmp_path / "report"
     words = [model_folder, "--to", "litert", "--int8", "--float32", "--calibrate", data]
-    words += ["--images-per-class", "10", "--seed", "3", "--method", "mse", "--max-drop", "15", "-o", out]
+    # Corrected biases would mend most of it.
+    recipe = QuantizationRecipe(images_per_class=10, seed=3, default=VariantRecipe(method="mse"))
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_json()), encoding="utf-8")
+    words += ["--recipe", tmp_path / "recipe.json", "--max-drop", "15", "-o", out]
     assert cli.main(["convert", *map(str, words)]) == 5
     assert not out.exists()
     capfd.readouterr()

@@ -85,8 +85,8 @@ def test_float_networks(answers, a, b, stage, outputs):
 @pytest.mark.parametrize(
     ("a", "b", "on_faces", "on_noise"),
     [
-        # ONNX weights keep seven bits and its additions share scales; measured: 0.021 on faces.
-        pytest.param(("litert", False), ("onnx", False), 0.03, 0.05, id="litert and onnx"),
+        # ONNX weights keep seven bits, its additions share scales, biases are corrected for each engine: 0.07 on noise.
+        pytest.param(("litert", False), ("onnx", False), 0.03, 0.10, id="litert and onnx"),
         pytest.param(("litert", True), ("onnx", False), 0.05, 0.10, id="litert's reference kernels and onnx"),
         pytest.param(("litert", True), ("litert", False), 0.05, 0.10, id="litert's reference and fast kernels"),
         pytest.param(("openvino", False), ("onnx", False), 0.20, 0.50, id="openvino and onnx"),
