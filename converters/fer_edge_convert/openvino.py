@@ -16,9 +16,9 @@ from fer_edge_convert.layers import Layer
 from fer_edge_convert.openvino_means import correct_openvino
 from fer_edge_convert.openvino_xml import compact_xml
 from fer_edge_convert.quiet import require_converters
-from fer_edge_convert.ranges import Range
+from fer_edge_convert.ranges import Observer, Range
 
-__all__ = ["to_openvino_float16", "to_openvino_float32", "to_openvino_int8"]
+__all__ = ["quantized_openvino_observer", "to_openvino_float16", "to_openvino_float32", "to_openvino_int8"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -57,6 +57,47 @@ def to_openvino_int8(
         float_layers: of `onnx_layers`, these stay in float32.
         correction_images: float32 (n, h, w, c), for a correction of biases; None for none.
     """
+    return _serialized(_quantized(model_onnx, calibration, activation_ranges, float_layers, correction_images))
+
+
+def quantized_openvino_observer(
+    model_onnx: bytes,
+    calibration: Floats,
+    activation_ranges: Mapping[str, Range],
+    *,
+    float_layers: Iterable[Layer] = (),
+    correction_images: Floats | None = None,
+) -> Observer:
+    """Return what `onnx_observer` does, of the network that `to_openvino_int8` makes of these: the rounded tensors."""
+    import openvino
+    from openvino import opset13
+
+    graph = _quantized(model_onnx, calibration, activation_ranges, float_layers, correction_images)
+    rounded: dict[str, Any] = {}
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() == "FakeQuantize":
+            names = node.input(0).get_source_output().names & activation_ranges.keys()
+            rounded |= {name: node.output(0) for name in names}
+    results = [opset13.result(output) for output in rounded.values()]
+    # NNCF's FakeQuantize nodes are computed as they are, so that nothing is fused away.
+    compiled = openvino.Core().compile_model(
+        openvino.Model(results, graph.get_parameters()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+
+    def run(inputs: Floats) -> Mapping[str, Floats]:
+        answers = compiled(inputs)
+        return {name: np.array(answers[index]) for index, name in enumerate(rounded)}
+
+    return run
+
+
+def _quantized(
+    model_onnx: bytes,
+    calibration: Floats,
+    activation_ranges: Mapping[str, Range],
+    float_layers: Iterable[Layer],
+    correction_images: Floats | None,
+) -> Any:
     require_converters()
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
@@ -82,7 +123,7 @@ def to_openvino_int8(
     _set_ranges(quantized, activation_ranges)
     if correction_images is not None:
         correct_openvino(graph, quantized, correction_images)
-    return _serialized(quantized)
+    return quantized
 
 
 def _nodes_of(graph: Any, layers: Iterable[Layer]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, cast
+from typing import Protocol, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,12 @@ from fer_edge_convert.onnx import (
 )
 from fer_edge_convert.onnx_graph import shortened_onnx
 from fer_edge_convert.onnx_means import OnnxMeans
-from fer_edge_convert.openvino import to_openvino_float16, to_openvino_float32, to_openvino_int8
+from fer_edge_convert.openvino import (
+    quantized_openvino_observer,
+    to_openvino_float16,
+    to_openvino_float32,
+    to_openvino_int8,
+)
 from fer_edge_convert.openvino_xml import packed_xml
 from fer_edge_convert.ranges import Histogram, Method, Observer, Range, observe, ranges
 from fer_edge_convert.recipe import VariantRecipe
@@ -144,7 +149,7 @@ class Quantizer(Protocol):
         """Compare int8's activations with the float file's on images float32 (n, h, w, c).
 
         Returns:
-            For each activation in order; empty where the engine does not show them (OpenVINO).
+            For each activation in order.
         """
         ...
 
@@ -244,6 +249,11 @@ class _OnnxQuantizer:
         return self._model.remembered(("onnx", "int8", recipe), corrected) if recipe.bias_correction else source
 
 
+class _OpenVinoSettings(TypedDict):
+    float_layers: tuple[Layer, ...]
+    correction_images: Floats | None
+
+
 class _OpenVinoQuantizer(_OnnxQuantizer):
     """OpenVINO reads the same .onnx, so its layers are the same."""
 
@@ -254,17 +264,22 @@ class _OpenVinoQuantizer(_OnnxQuantizer):
         elif precision == "float16":
             xml, weights = to_openvino_float16(source)
         else:
-            xml, weights = to_openvino_int8(
-                source,
-                self._model.calibration,
-                self._model.onnx_ranges(recipe.method),
-                float_layers=pick_layers(self.layers, recipe.float_layers, "openvino int8"),
-                correction_images=self._model.correction_images if recipe.bias_correction else None,
-            )
+            xml, weights = to_openvino_int8(source, *self._calibrated(recipe), **self._settings(recipe))
         return Converted(contents=(packed_xml(xml), weights))
 
-    def int8_errors(self, _recipe: VariantRecipe, _images: Floats, /) -> tuple[TensorError, ...]:
-        return ()
+    def int8_errors(self, recipe: VariantRecipe, images: Floats, /) -> tuple[TensorError, ...]:
+        source = self._model.model.onnx
+        quantized = quantized_openvino_observer(source, *self._calibrated(recipe), **self._settings(recipe))
+        return tensor_errors(onnx_observer(source), quantized, images)
+
+    def _calibrated(self, recipe: VariantRecipe) -> tuple[Floats, Mapping[str, Range]]:
+        return self._model.calibration, self._model.onnx_ranges(recipe.method)
+
+    def _settings(self, recipe: VariantRecipe) -> _OpenVinoSettings:
+        return {
+            "float_layers": pick_layers(self.layers, recipe.float_layers, "openvino int8"),
+            "correction_images": self._model.correction_images if recipe.bias_correction else None,
+        }
 
 
 _QUANTIZERS: Mapping[str, type[_LitertQuantizer] | type[_OnnxQuantizer]] = {

@@ -36,14 +36,15 @@ def test_ratio_of_known_errors():
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("engine", ["litert", "onnx"])
+@pytest.mark.parametrize("engine", ["litert", "onnx", "openvino"])
 def test_activations_of_the_real_network(calibrated, engine):
     """Every activation is compared; noise lies where 256 steps put it, and a coarser range puts in more."""
     quantizer = quantizer_for(engine, calibrated)
     images = calibrated.calibration[:20]
     fine = quantizer.int8_errors(VariantRecipe(method="mse"), images)
     assert len(fine) >= 7
-    assert fine[0].sqnr_db == math.inf  # the pixels are what they are
+    # Pixels are what they are, but for OpenVINO, whose range about zero has other steps.
+    assert fine[0].sqnr_db == math.inf if engine != "openvino" else fine[0].sqnr_db > 40
     assert all(15 < item.sqnr_db < 55 for item in fine[1:])
 
     first = quantizer.layers[0]
@@ -54,6 +55,5 @@ def test_activations_of_the_real_network(calibrated, engine):
 
 
 @pytest.mark.host
-def test_openvino_shows_no_activations(calibrated):
-    assert quantizer_for("openvino", calibrated).int8_errors(VariantRecipe(), calibrated.calibration[:2]) == ()
+def test_openvino_has_the_layers_of_the_onnx_file(calibrated):
     assert onnx_layers(calibrated.model.onnx) == quantizer_for("openvino", calibrated).layers
