@@ -29,7 +29,7 @@ from fer_edge_convert.conversion_data import ConversionData, read_conversion_dat
 from fer_edge_convert.detector_accuracy import DetectorFigures, check_detector, measure_detector
 from fer_edge_convert.detector_conversion import DetectorConversion
 from fer_edge_convert.detector_data import DetectorData, read_detector_data
-from fer_edge_convert.fine_tuning import check_can_be_fine_tuned, engine_families, fine_tuned
+from fer_edge_convert.fine_tuning import check_can_be_fine_tuned, fine_tuned
 from fer_edge_convert.float_model import FloatModel
 from fer_edge_convert.gates import Gates
 from fer_edge_convert.golden import PHOTO_ATTRIBUTION, add_golden, photo_pixels
@@ -312,26 +312,23 @@ class _Job:
         trained to be rounded as they are.
         """
         faces = self.data.pool.without_images_of(self._selection())
-        lost = {item.engine: round(item.drop_points, 4) for item in missed}
         variants = dict(recipe.variants)
-        for engines in engine_families(lost):
+        for item in missed:
+            pair = (item.engine, item.precision)
             found = fine_tuned(
                 self._source,
-                engines,
+                item.engine,
                 epochs=self._options.fine_tune_epochs,
                 seed=recipe.seed,
-                method=recipe.variant(engines[0], "int8").method,
+                method=recipe.variant(*pair).method,
                 calibration=self._model.calibration,
                 faces=faces,
                 say=_say,
             )
-            model = self._calibrated(found.model)
-            for engine in engines:
-                pair = (engine, "int8")
-                self._fine_tuned[pair] = model
-                variants[pair] = replace(recipe.variant(*pair), float_layers=(), bias_correction=False)
-                del self._written[pair]
-            before = {engine: lost[engine] for engine in engines}
+            self._fine_tuned[pair] = self._calibrated(found.model)
+            variants[pair] = replace(recipe.variant(*pair), float_layers=(), bias_correction=False)
+            del self._written[pair]
+            before = {item.engine: round(item.drop_points, 4)}
             self.fine_tunings.append({**found.record, "data": self.data.pool_title, "drop_points_before": before})
         return replace(recipe, variants=variants)
 

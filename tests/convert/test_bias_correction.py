@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 from convert.support import run_litert, run_onnx, run_openvino
@@ -130,20 +132,27 @@ def test_openvino_int8_keeps_its_answers_means(calibrated):
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("engine", ["litert", "onnx"])
+@pytest.mark.parametrize("engine", ["litert", "onnx", "openvino"])
 def test_a_layer_in_float_is_corrected_too(calibrated, model, engine):
     """It gets what the layers before it have left over of their errors."""
     quantizer = quantizer_for(engine, calibrated)
     biases = {}
     for corrected in (False, True):
         recipe = VariantRecipe(float_layers=(quantizer.layers[-1].label,), bias_correction=corrected)
-        (biases[corrected],) = float_vectors(engine, quantizer.convert("int8", recipe).contents[0], 7)
+        (biases[corrected],) = float_vectors(engine, quantizer.convert("int8", recipe).contents, 7)
     np.testing.assert_array_equal(biases[False], model.get_layer("class_maps").get_weights()[1])
     assert np.abs(biases[True] - biases[False]).max() > 1e-5
 
 
-def float_vectors(engine: str, data: bytes, length: int) -> list[np.ndarray]:
-    """The float32 constants of a file that are vectors of a length."""
+def float_vectors(engine: str, contents: tuple[bytes, ...], length: int) -> list[np.ndarray]:
+    """The float32 constants of a file that have a length in all."""
+    data = contents[0]
+    if engine == "openvino":
+        import openvino
+
+        graph = openvino.Core().read_model(model=gzip.decompress(data), weights=contents[1])
+        arrays = [node.get_data() for node in graph.get_ops() if node.get_type_name() == "Constant"]
+        return [array.ravel() for array in arrays if array.size == length and array.dtype == np.float32]
     if engine == "onnx":
         import onnx
         from onnx import numpy_helper

@@ -80,11 +80,11 @@ def stand_in(network, calls: list, *, error: BaseException | None = None):
     """Return what can stand for `fine_tuned`: it gives the network as it is."""
     from fer_edge_convert.float_model import KerasFloatModel
 
-    def fine_tuned(source, engines, **settings):
-        calls.append((engines, settings))
+    def fine_tuned(source, engine, **settings):
+        calls.append((engine, settings))
         if error:
             raise error
-        return FineTuned(model=KerasFloatModel(network), record={"engines": list(engines), "epochs": 2, "images": 1})
+        return FineTuned(model=KerasFloatModel(network), record={"engines": [engine], "epochs": 2, "images": 1})
 
     return fine_tuned
 
@@ -186,8 +186,8 @@ def test_what_it_is_given_and_what_becomes_of_the_recipe(monkeypatch, tmp_path, 
     monkeypatch.setattr(Gates, "check", check)
     wanted = options(data, engines=("onnx",), recipe=recipe, gates=Gates(max_drop_points=-90.0))
     made = convert(model_folder, None, tmp_path / "b", wanted, force=False)
-    ((engines, settings),) = calls
-    assert engines == ("onnx",)
+    ((engine, settings),) = calls
+    assert engine == "onnx"
     assert (settings["epochs"], settings["seed"], settings["method"]) == (2, 3, "entropy")
     assert len(settings["faces"]) == 700
     assert read_recipe(tmp_path / "b").variant("onnx", "int8") == VariantRecipe(method="entropy")

@@ -107,13 +107,6 @@ def test_the_source_stays_as_it_is(network, tuned):
         np.testing.assert_array_equal(now, kept)
 
 
-def test_engines_that_round_alike_share_a_network():
-    from fer_edge_convert.fine_tuning import engine_families
-
-    assert engine_families(["litert", "onnx", "openvino"]) == [("litert",), ("onnx",), ("openvino",)]
-    assert engine_families(["openvino"]) == [("openvino",)]
-
-
 @pytest.mark.parametrize("form", ["ONNX", "SavedModel"])
 def test_networks_that_keras_did_not_save_are_refused(form):
     from fer_edge_convert.fine_tuning import check_can_be_fine_tuned

@@ -18,7 +18,7 @@ from fer_edge_convert.inputs.keras_file import KerasFileModel
 from fer_edge_convert.ranges import Method, observe, ranges
 from fer_edge_train.datasets import FaceSet
 
-__all__ = ["FineTuned", "check_can_be_fine_tuned", "engine_families", "fine_tuned"]
+__all__ = ["FineTuned", "check_can_be_fine_tuned", "fine_tuned"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -53,17 +53,9 @@ def check_can_be_fine_tuned(source: SourceClassifier) -> None:
     fold_batch_normalizations(_keras_model(source))
 
 
-def engine_families(engines: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return the engines in groups whose files round weights alike: one network serves a group."""
-    groups: dict[int, list[str]] = {}
-    for engine in engines:
-        groups.setdefault(_WEIGHT_STEPS[engine], []).append(engine)
-    return [tuple(group) for group in groups.values()]
-
-
 def fine_tuned(
     source: SourceClassifier,
-    engines: Sequence[str],
+    engine: str,
     *,
     epochs: int,
     seed: int,
@@ -72,11 +64,11 @@ def fine_tuned(
     faces: FaceSet,
     say: Callable[[str], None],
 ) -> FineTuned:
-    """Return a network for one family of engines, trained to answer in int8 as the source does in float32.
+    """Return a network for one engine, trained to answer in int8 as the source does in float32.
 
     Args:
         source: made by Keras; it stays as it is.
-        engines: one of `engine_families`.
+        engine: whose rounding of weights is simulated.
         epochs: how often each face is seen.
         seed: of the faces' order.
         method: that sets the ranges of activations.
@@ -95,19 +87,19 @@ def fine_tuned(
     if not len(faces):
         raise InputError("fine-tuning: expected training faces beside those that choose a recipe, found none")
     model = fold_batch_normalizations(_keras_model(source))
-    settings = FineTuning(epochs=epochs, seed=seed, n_weight_steps=_WEIGHT_STEPS[engines[0]])
+    settings = FineTuning(epochs=epochs, seed=seed, n_weight_steps=_WEIGHT_STEPS[engine])
     run = tensor_observer(model)
 
     def batches() -> Iterable[Floats]:
         return (calibration[i : i + _OBSERVED_AT_ONCE] for i in range(0, len(calibration), _OBSERVED_AT_ONCE))
 
-    say(f"fine-tuning for {', '.join(engines)} on {len(faces)} training faces")
+    say(f"fine-tuning for {engine} on {len(faces)} training faces")
     coding = PixelCoding(mean=source.pixel_mean, std=source.pixel_std)
     fine_tune(model, lambda: ranges(observe(run, batches), method), faces, coding, settings, say=say)
     return FineTuned(
         model=KerasFileModel(model, f"{source.name}, fine-tuned"),
         record={
-            "engines": list(engines),
+            "engines": [engine],
             **settings.to_json(),
             "method": method,
             "images": len(faces),
