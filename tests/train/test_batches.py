@@ -19,10 +19,12 @@ def test_steps_per_epoch(n_images, batch_size, steps):
     assert steps_per_epoch(n_images, batch_size) == steps
 
 
-def batches_of(epoch: int, *, seed: int = 1, augmentation: str = "light") -> Batches:
+def batches_of(epoch: int, *, seed: int = 1, augmentation: str = "light", views: int = 0) -> Batches:
     faces = learnable_set(50)
     targets = np.arange(50, dtype=np.float32)[:, np.newaxis]  # marks each image
-    recipe = Recipe(architecture="mini_xception", seed=seed, batch_size=8, augmentation=AUGMENTATIONS[augmentation])
+    recipe = Recipe(
+        architecture="mini_xception", seed=seed, batch_size=8, views=views, augmentation=AUGMENTATIONS[augmentation]
+    )
     weights = np.arange(100, 150, dtype=np.float32)
     return Batches(faces, targets, weights, recipe, epoch)
 
@@ -31,11 +33,12 @@ def test_batches_hold_each_image_once_beside_its_target():
     batches = batches_of(0, augmentation="none")
     parts = [batches[i] for i in range(len(batches))]
     assert [len(part.images) for part in parts] == [8] * 6  # two images wait for the next shuffle
-    images, marks, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
+    images, marks, weights, members = (np.concatenate(each) for each in zip(*parts, strict=True))
     assert images.dtype == np.float32
     marks = marks[:, 0].astype(int)
     assert len(set(marks)) == 48
     np.testing.assert_array_equal(weights, marks + 100)
+    np.testing.assert_array_equal(members, marks)
     np.testing.assert_array_equal(images * 128 + 128, learnable_set(50).images[marks])
 
 
@@ -50,6 +53,24 @@ def test_batches_are_a_function_of_seed_and_epoch():
 
     assert of(3, 1) == of(3, 1)
     assert len({of(3, 1), of(4, 1), of(3, 2)}) == 3
+
+
+def by_image(batches: Batches) -> dict[int, bytes]:
+    parts = [batches[i] for i in range(len(batches))]
+    return {
+        int(member): image.tobytes() for part in parts for member, image in zip(part.members, part.images, strict=True)
+    }
+
+
+def test_views_come_again_in_turn_in_another_order():
+    epochs = [by_image(batches_of(epoch, views=2)) for epoch in range(4)]
+    for first, again in ((0, 2), (1, 3)):
+        assert list(epochs[first]) != list(epochs[again])
+        both = set(epochs[first]) & set(epochs[again])
+        assert len(both) >= 46
+        assert all(epochs[first][member] == epochs[again][member] for member in both)
+    both = set(epochs[0]) & set(epochs[1])
+    assert sum(epochs[0][member] != epochs[1][member] for member in both) > 40
 
 
 def test_prefetched_batches_are_the_same_in_the_same_order():

@@ -42,7 +42,10 @@ def test_one_step_by_hand(keras):
     logits = x @ kernel + bias
     p = np.exp(logits) / np.exp(logits).sum()
     slope = 1.5 * (p - t)
-    trainer.step(Batch(x[None].astype(np.float32), t[None].astype(np.float32), np.full(1, 1.5, np.float32)), 0.5, 0)
+    batch = Batch(
+        x[None].astype(np.float32), t[None].astype(np.float32), np.full(1, 1.5, np.float32), np.zeros(1, np.int64)
+    )
+    trainer.step(batch, 0.5, 0)
     found_kernel, found_bias = trainer.kept_weights()
     np.testing.assert_allclose(found_kernel, kernel * (1 - 0.5 * 0.1) - 0.5 * np.outer(x, slope), atol=1e-6)
     np.testing.assert_allclose(found_bias, bias - 0.5 * slope, atol=1e-6)
@@ -54,7 +57,12 @@ def test_one_step_by_hand(keras):
 def test_bfloat16_computes_with_fewer_bits_and_keeps_float32_weights(keras):
     from fer_edge_train.batches import Batch
 
-    batch = Batch(np.array([[0.3, 0.7]], np.float32), np.array([[1.0, 0.0]], np.float32), np.ones(1, np.float32))
+    batch = Batch(
+        np.array([[0.3, 0.7]], np.float32),
+        np.array([[1.0, 0.0]], np.float32),
+        np.ones(1, np.float32),
+        np.zeros(1, np.int64),
+    )
     exact, rounded = one_layer(keras), one_layer(keras, compute_dtype="bfloat16")
     for trainer in (exact, rounded):
         trainer.step(batch, 0.1, 0)

@@ -316,7 +316,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(run, recipe, tiny_csv, o
     [
         ({"peak_rate": 0.2}, "peak_rate"),
         ({"batch_size": 32, "weight_decay": 0.0}, "batch_size, weight_decay"),
-        ({"seed": 1}, "seed, data"),  # another seed holds other images out
+        ({"split_seed": 1}, "split_seed, data"),  # other images are held out
     ],
 )
 def test_another_recipe_is_refused_and_named(run, recipe, tiny_csv, out, changes, named):
@@ -368,9 +368,38 @@ def test_a_run_starts_from_another_runs_weights(run, recipe, tiny_csv, out, kera
     assert record["started_from"] == {
         "model_sha256": digest,
         "labels": before["model"]["labels"],
-        **{key: before[key] for key in ("command", "recipe", "data", "curve", "ms_per_image", "started_from")},
+        **{
+            key: before[key]
+            for key in ("command", "recipe", "data", "curve", "ms_per_image", "teachers", "started_from")
+        },
     }
     assert f"The initial weights came from `{before['command']}`." in (out / "README.md").read_text()
+
+
+def test_recalls_asked_for_are_reached_on_held_out_images_and_told(run, recipe, tiny_csv, out, keras):
+    asked = replace(recipe, validation_fraction=0.4, recall_floors=(("fear", 0.7),))
+    record = train(run, asked, tiny_csv, out)
+    shifted = record["shifted_decision"]
+    assert list(shifted["offsets"]) == ["fear"]
+    assert shifted["recall_after"]["fear"] >= 0.7
+    assert record["recipe"]["recall_floors"] == {"fear": 0.7}
+
+    plain = out.with_name("plain")
+    assert train(run, replace(asked, recall_floors=()), tiny_csv, plain)["shifted_decision"] is None
+    mine, theirs = (keras.saving.load_model(folder / "model.keras").get_weights() for folder in (out, plain))
+    for ours, other in zip(mine[:-1], theirs[:-1], strict=True):
+        np.testing.assert_allclose(ours, other, atol=1e-6)
+    offsets = np.zeros(7)
+    offsets[2] = shifted["offsets"]["fear"]
+    np.testing.assert_allclose(mine[-1] - theirs[-1], offsets, atol=1e-5)
+    assert ("Then logits were raised: fear by" in (out / "README.md").read_text()) == bool(offsets.any())
+
+
+def test_a_recall_of_an_unknown_class_is_told_before_training(run, recipe, tiny_csv, out):
+    asked = replace(recipe, validation_fraction=0.4, recall_floors=(("fearful", 0.7),))
+    with pytest.raises(UsageError, match="--recall fearful: expected one of angry, disgust, fear"):
+        train(run, asked, tiny_csv, out)
+    assert names(out.parent) == []
 
 
 def test_a_model_may_be_replaced_by_one_that_started_from_it(run, recipe, tiny_csv, first):

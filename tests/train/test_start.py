@@ -31,6 +31,7 @@ def folder(tmp_path, model):
         "data": {"name": "FER-2013"},
         "curve": [{"train_loss": 1.5}],
         "ms_per_image": 2.5,
+        "teachers": None,
         "started_from": None,
         "model": {
             "name": "first",
@@ -60,6 +61,7 @@ def test_weights_and_history_are_those_of_the_folder(folder, model):
         "recipe": {"epochs": 3},
         "curve": [{"train_loss": 1.5}],
         "ms_per_image": 2.5,
+        "teachers": None,
         "started_from": None,
     }
 

@@ -72,6 +72,9 @@ def test_defaults_are_the_recipes(called):
         (["--label-smoothing", "0.1"], "label_smoothing", 0.1),
         (["--validation-fraction", "0"], "validation_fraction", 0.0),
         (["--seed", "7"], "seed", 7),
+        (["--split-seed", "7"], "split_seed", 7),
+        (["--views", "24"], "views", 24),
+        (["--recall", "fear=0.5", "--recall", "disgust=0.6"], "recall_floors", (("fear", 0.5), ("disgust", 0.6))),
         (["--schedule", "attenuation"], "schedule", "attenuation"),
         (["--average-decay", "0"], "average_decay", 0.0),
         (["--patience", "50"], "patience", 50),
@@ -117,6 +120,13 @@ def test_a_fold_of_another_form_is_refused_by_the_parser(called, capsys, text):
     with pytest.raises(SystemExit):
         run([*WITHOUT_VOTES, f"--fold={text}"])
     assert f"argument --fold: expected I/K, e.g. 1/4, found '{text}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["fear", "=0.5", "fear=half"])
+def test_a_recall_of_another_form_is_refused_by_the_parser(called, capsys, text):
+    with pytest.raises(SystemExit):
+        run([*WITHOUT_VOTES, "--recall", text])
+    assert f"argument --recall: expected CLASS=SHARE, e.g. fear=0.5, found '{text}'" in capsys.readouterr().err
 
 
 def test_a_momentum_that_nobody_would_use_is_refused(called):

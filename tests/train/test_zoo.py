@@ -15,7 +15,7 @@ pytestmark = pytest.mark.host
 
 KNOWN = (
     "densenet_small, efficientnet_b0, inception_light, mini_xception, mobilenet_v2, plain_cnn, resnet50, "
-    "resnet_small, resnet_tiny, vgg"
+    "resnet_large, resnet_medium, resnet_small, resnet_tiny, sepnet_tiny, vgg"
 )
 
 # Where the number comes from: the papers where they publish one that can be reached (see each network's docstring for
@@ -31,8 +31,11 @@ PARAMETER_RANGE = {
     "inception_light": (0.69 * 23_851_784, 0.71 * 23_851_784),
     "plain_cnn": (590_000, 610_000),
     "resnet50": (23_500_000, 25_636_712),
+    "resnet_large": (2_500_000, 5_000_000),
+    "resnet_medium": (1_513_087, 2_500_000),
     "resnet_small": (1_000_000, 2_500_000),
     "resnet_tiny": (50_000, 58_423),
+    "sepnet_tiny": (50_000, 58_423),
 }
 
 
@@ -104,7 +107,9 @@ def test_pixels_to_finite_logits_and_a_gradient_step(built, keras, name):
         ("mini_xception", (64, 64, 1), 7),
         ("plain_cnn", (24, 24, 3), 8),
         ("resnet_small", (24, 40, 3), 8),
+        ("resnet_medium", (24, 40, 3), 8),
         ("resnet_tiny", (24, 40, 3), 8),
+        ("sepnet_tiny", (24, 40, 3), 8),
         ("vgg", (48, 48, 1), 8),
     ],
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,38 @@ import numpy.typing as npt
 from fer_edge._cv2 import import_cv2
 from fer_edge.errors import UsageError
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "augmentation_named"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "Changes", "augmentation_named"]
 
 Pixels = npt.NDArray[np.uint8]
 
 _ERASED_ASPECT = 3.0  # an erased box is at most this many times longer one way than the other
+
+
+class Changes(NamedTuple):
+    """What is done to each of n faces, in this order; whoever does it works on the same numbers.
+
+    Attributes:
+        matrices: float64 (n, 2, 3), affine maps from old to new positions; pixels from outside repeat the border.
+        contrast: float64 (n,), factor around mid-gray (128).
+        brightness: float64 (n,), added to pixel values after it.
+        small_hw: int64 (n, 2), height and width to shrink to and enlarge from; 0 where nothing is shrunk.
+        noise_std: float64 (n,), of Gaussian noise in pixel values.
+        erased_yxyx: int64 (n, 4), rows and columns (from, up to) that become one gray value; empty where nothing does.
+        grays: int64 (n,), that value.
+    """
+
+    matrices: npt.NDArray[np.float64]
+    contrast: npt.NDArray[np.float64]
+    brightness: npt.NDArray[np.float64]
+    small_hw: npt.NDArray[np.int64]
+    noise_std: npt.NDArray[np.float64]
+    erased_yxyx: npt.NDArray[np.int64]
+    grays: npt.NDArray[np.int64]
+
+    def part(self, start: int, stop: int) -> Changes:
+        """Return what is done to the faces from `start` up to `stop`."""
+        chosen: dict[str, Any] = {name: values[start:stop] for name, values in self._asdict().items()}
+        return Changes(**chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +85,35 @@ class Augmentation:
         """Return changed copies of uint8 (n, h, w, c); pixels from outside repeat the border."""
         cv2 = import_cv2()
         n, height, width, channels = images.shape
-        matrices = self._matrices(n, (width, height), rng)
-        tables = self._tables(n, rng)
+        changes = self.draw(n, (height, width), rng)
+        tables = _tables(changes)
         changed = np.empty_like(images)
         for i in range(n):
-            warped = cv2.warpAffine(images[i], matrices[i], (width, height), borderMode=cv2.BORDER_REPLICATE)
+            warped = cv2.warpAffine(images[i], changes.matrices[i], (width, height), borderMode=cv2.BORDER_REPLICATE)
             changed[i] = tables[i][warped].reshape(height, width, channels)
-        if self.blur_probability:
-            self._blur(changed, rng)
-        if self.noise_std_max:
-            self._add_noise(changed, rng)
-        if self.erase_probability:
-            self._erase(changed, rng)
+        _blur(changed, changes.small_hw)
+        if changes.noise_std.any():
+            _add_noise(changed, changes.noise_std, rng)
+        for image, (top, bottom, left, right), gray in zip(changed, changes.erased_yxyx, changes.grays, strict=True):
+            image[top:bottom, left:right] = gray
         return changed
+
+    def draw(self, n: int, size_hw: tuple[int, int], rng: np.random.Generator) -> Changes:
+        """Draw the changes of n faces of a size; the noise itself is drawn by whoever adds it."""
+        height, width = size_hw
+        matrices = self._matrices(n, (width, height), rng)
+        contrast = np.asarray(rng.uniform(*self.contrast_range, n))
+        brightness = np.asarray(rng.uniform(-self.brightness, self.brightness, n))
+        small_hw = np.zeros((n, 2), np.int64)
+        if self.blur_probability:
+            chosen = rng.random(n) < self.blur_probability
+            factors = np.asarray(rng.uniform(*self.blur_range, n))[:, np.newaxis]
+            small_hw[chosen] = np.maximum(np.rint(factors * size_hw), 2)[chosen]
+        noise_std = np.zeros(n)
+        if self.noise_std_max:
+            noise_std = np.asarray(rng.uniform(0.0, self.noise_std_max, n))
+        erased, grays = self._erased(n, size_hw, rng)
+        return Changes(matrices, contrast, brightness, small_hw, noise_std, erased, grays)
 
     def _matrices(self, n: int, size_wh: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Return affine maps (n, 2, 3) from old to new positions: mirror, then shear, rotation and size, then shift."""
@@ -91,52 +134,55 @@ class Augmentation:
         matrices[:, :, 2] = center + shift_px - matrices[:, :, :2] @ center
         return matrices
 
-    def _tables(self, n: int, rng: np.random.Generator) -> Pixels:
-        """Return the new value of each of the 256 pixel values, for each face."""
-        contrast = rng.uniform(*self.contrast_range, n)
-        brightness = rng.uniform(-self.brightness, self.brightness, n)
-        values = np.arange(256, dtype=np.float64)
-        tables = (values - 128.0) * contrast[:, np.newaxis] + 128.0 + brightness[:, np.newaxis]
-        return np.clip(np.rint(tables), 0, 255).astype(np.uint8)
-
-    def _blur(self, images: Pixels, rng: np.random.Generator) -> None:
-        cv2 = import_cv2()
-        n, height, width, channels = images.shape
-        chosen = rng.random(n) < self.blur_probability
-        factors = np.asarray(rng.uniform(*self.blur_range, n))
-        for i in np.flatnonzero(chosen):
-            small_wh = max(round(width * factors[i]), 2), max(round(height * factors[i]), 2)
-            small = cv2.resize(images[i], small_wh, interpolation=cv2.INTER_AREA)
-            images[i] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).reshape(
-                height, width, channels
-            )
-
-    def _add_noise(self, images: Pixels, rng: np.random.Generator) -> None:
-        std = rng.uniform(0.0, self.noise_std_max, len(images)).astype(np.float32)
-        noise = rng.standard_normal(images.shape, dtype=np.float32)
-        noise *= std[:, np.newaxis, np.newaxis, np.newaxis]
-        noise += images
-        np.rint(noise, out=noise)
-        np.clip(noise, 0, 255, out=noise)
-        images[...] = noise
-
-    def _erase(self, images: Pixels, rng: np.random.Generator) -> None:
-        n, height, width = images.shape[:3]
+    def _erased(
+        self, n: int, size_hw: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the boxes int64 (n, 4) and gray values (n,) of `Changes`."""
+        erased, grays = np.zeros((n, 4), np.int64), np.zeros(n, np.int64)
+        if not self.erase_probability:
+            return erased, grays
+        height, width = size_hw
         chosen = rng.random(n) < self.erase_probability
         area_px = rng.uniform(*self.erase_area_range, n) * height * width
         aspect = np.exp(rng.uniform(-np.log(_ERASED_ASPECT), np.log(_ERASED_ASPECT), n))
         heights = np.clip(np.rint(np.sqrt(area_px * aspect)), 1, height).astype(int)
         widths = np.clip(np.rint(np.sqrt(area_px / aspect)), 1, width).astype(int)
         places = rng.random((n, 2))
-        grays = np.asarray(rng.integers(0, 256, n))
-        for i in np.flatnonzero(chosen):
-            y, x = int(places[i, 0] * (height - heights[i] + 1)), int(places[i, 1] * (width - widths[i] + 1))
-            images[i, y : y + heights[i], x : x + widths[i]] = grays[i]
+        grays = np.asarray(rng.integers(0, 256, n), dtype=np.int64)
+        top = (places[:, 0] * (height - heights + 1)).astype(int)
+        left = (places[:, 1] * (width - widths + 1)).astype(int)
+        erased[chosen] = np.stack([top, top + heights, left, left + widths], axis=1)[chosen]
+        return erased, grays
 
     def to_json(self) -> dict[str, Any]:
         """Return the ranges as JSON types."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _tables(changes: Changes) -> Pixels:
+    """Return the new value of each of the 256 pixel values, for each face."""
+    values = np.arange(256, dtype=np.float64)
+    tables = (values - 128.0) * changes.contrast[:, np.newaxis] + 128.0 + changes.brightness[:, np.newaxis]
+    return np.clip(np.rint(tables), 0, 255).astype(np.uint8)
+
+
+def _blur(images: Pixels, small_hw: npt.NDArray[np.int64]) -> None:
+    cv2 = import_cv2()
+    _, height, width, channels = images.shape
+    for i in np.flatnonzero(small_hw[:, 0]):
+        small_wh = int(small_hw[i, 1]), int(small_hw[i, 0])
+        small = cv2.resize(images[i], small_wh, interpolation=cv2.INTER_AREA)
+        images[i] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, channels)
+
+
+def _add_noise(images: Pixels, noise_std: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
+    noise = rng.standard_normal(images.shape, dtype=np.float32)
+    noise *= noise_std.astype(np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
+    noise += images
+    np.rint(noise, out=noise)
+    np.clip(noise, 0, 255, out=noise)
+    images[...] = noise
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {

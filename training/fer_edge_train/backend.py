@@ -10,7 +10,7 @@ from typing import Any
 
 from fer_edge.errors import MissingExtraError, UsageError
 
-__all__ = ["fastest_compute_dtype", "import_keras"]
+__all__ = ["accelerator_name", "fastest_compute_dtype", "import_keras"]
 
 _BACKENDS = ("torch", "tensorflow", "jax")  # fastest first for these networks on a CPU
 
@@ -55,3 +55,12 @@ def fastest_compute_dtype(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     except OSError:
         return "float32"
     return "bfloat16" if re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) else "float32"
+
+
+def accelerator_name() -> str | None:
+    """Return the name of the GPU that torch trains on; None on a processor, and on the other backends."""
+    if os.environ.get("KERAS_BACKEND") != "torch":
+        return None
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None

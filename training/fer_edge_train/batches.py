@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,16 @@ from fer_edge.preprocess import PixelCoding
 from fer_edge_train.datasets import FaceSet
 from fer_edge_train.recipe import PIXEL_MEAN, PIXEL_STD, Recipe
 
-__all__ = ["Batch", "Batches", "Prefetched", "steps_per_epoch", "training_coding"]
+__all__ = [
+    "Batch",
+    "BatchSource",
+    "Batches",
+    "Prefetched",
+    "epoch_order",
+    "epoch_view",
+    "steps_per_epoch",
+    "training_coding",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -23,11 +32,33 @@ _READY = 4  # batches that wait at most: enough for a step that takes long, few 
 
 
 class Batch(NamedTuple):
-    """Network input float32 (n, h, w, c), targets float32 (n, classes), and what each image counts, float32 (n,)."""
+    """What one step sees; a trainer that makes its own batches keeps all but the members on its device.
 
-    images: Floats
-    targets: Floats
-    weights: Floats
+    Attributes:
+        images: network input, float32 (n, h, w, c).
+        targets: float32 (n, classes).
+        weights: what each image counts, float32 (n,).
+        members: int64 (n,), which of the training images they are.
+    """
+
+    images: Any
+    targets: Any
+    weights: Any
+    members: npt.NDArray[np.int64]
+
+
+class BatchSource(Protocol):
+    """The batches of one epoch.
+
+    Attributes:
+        waited_s: seconds that the training stood still for them.
+    """
+
+    waited_s: float
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Return the batches in their order."""
+        ...
 
 
 def training_coding() -> PixelCoding:
@@ -40,13 +71,25 @@ def steps_per_epoch(n_images: int, batch_size: int) -> int:
     return max(round(n_images / batch_size), 1)
 
 
+def epoch_order(n_images: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Return the order in which an epoch sees the training images."""
+    return np.random.default_rng([seed, epoch]).permutation(n_images)
+
+
+def epoch_view(recipe: Recipe, epoch: int) -> int | None:
+    """Return which of the recipe's fixed views of the training images an epoch sees; None for one of its own."""
+    return epoch % recipe.views if recipe.views else None
+
+
 class Batches:
     """One epoch's shuffled, augmented batches; a resumed run sees the same."""
 
     def __init__(self, faces: FaceSet, targets: Floats, weights: Floats, recipe: Recipe, epoch: int) -> None:
         self._faces, self._targets, self._weights = faces, targets, weights
         self._recipe, self._epoch = recipe, epoch
-        self._order = np.random.default_rng([recipe.seed, epoch]).permutation(len(faces))
+        self._order = epoch_order(len(faces), recipe.seed, epoch)
+        self._view = epoch_view(recipe, epoch)
+        self._viewed: npt.NDArray[np.uint8] | None = None
         self._coding = training_coding()
 
     def __len__(self) -> int:
@@ -55,9 +98,17 @@ class Batches:
     def __getitem__(self, index: int) -> Batch:
         size = self._recipe.batch_size
         members = self._order[index * size : (index + 1) * size]
-        rng = np.random.default_rng([self._recipe.seed, self._epoch, index])
-        images = self._recipe.augmentation.apply(self._faces.images[members], rng)
-        return Batch(self._coding.encode(images), self._targets[members], self._weights[members])
+        images = self._coding.encode(self._images(members, index))
+        return Batch(images, self._targets[members], self._weights[members], members)
+
+    def _images(self, members: npt.NDArray[np.int64], index: int) -> npt.NDArray[np.uint8]:
+        augmentation, seed = self._recipe.augmentation, self._recipe.seed
+        if self._view is None:
+            return augmentation.apply(self._faces.images[members], np.random.default_rng([seed, self._epoch, index]))
+        if self._viewed is None:
+            # Of all images in their own order, so that every epoch of this view sees the same pixels.
+            self._viewed = augmentation.apply(self._faces.images, np.random.default_rng([seed, self._view]))
+        return self._viewed[members]
 
 
 class Prefetched:

@@ -13,12 +13,10 @@ def model_card(record: dict[str, Any]) -> str:
     """Return Markdown made from a training record and nothing else."""
     model, data = record["model"], record["data"]
     shape = " x ".join(str(n) for n in model["input_shape_hwc"])
-    machine = record["machine"]
     rows = [
         f"| parameters | {model['parameters']:,} ({model['trainable_parameters']:,} trainable) |",
         *(f"| {name} top-1 | {_top1(figures)} |" for name, figures in record["measured"].items()),
-        f"| training time | {record['ms_per_image']:.2f} ms per image on {machine['cpu']}, {machine['cores']} cores, "
-        f"{record['backend']} |",
+        f"| training time | {record['ms_per_image']:.2f} ms per image on {_trained_on(record)}, {record['backend']} |",
     ]
     table = "\n".join(rows)
     return f"""# {model["name"]}
@@ -53,6 +51,12 @@ The run itself looks at test images once, at its end. Everything else is in [rec
 - Not for decisions about people. Emotion recognition at work and in education is forbidden in the EU (Regulation (EU)
   2024/1689, Article 5(1)(f)), with exceptions for medical and safety reasons.
 """
+
+
+def _trained_on(record: dict[str, Any]) -> str:
+    accelerator: str | None = record.get("accelerator")
+    machine = record["machine"]
+    return accelerator or f"{machine['cpu']}, {machine['cores']} cores"
 
 
 def _top1(figures: dict[str, Any]) -> str:
@@ -94,7 +98,23 @@ def _recipe_text(record: dict[str, Any]) -> str:
         f"{start}{len(record['curve'])} epochs of {optimizer}, batch {recipe['batch_size']}, schedule "
         f"{recipe['schedule']} with peak rate {recipe['peak_rate']:g}, weight decay {recipe['weight_decay']:g}, "
         f"products in {recipe['compute_dtype']}, seed {recipe['seed']}.\n"
-        f"Kept are {kept} of epoch {record['kept_epoch']}{patience}."
+        f"Kept are {kept} of epoch {record['kept_epoch']}{patience}.{_shifted_text(record)}"
+    )
+
+
+def _shifted_text(record: dict[str, Any]) -> str:
+    shifted = record.get("shifted_decision")
+    if not shifted:
+        return ""
+    parts = ", ".join(
+        f"{label} by {offset:.2f} (recall on held-out images {100 * shifted['recall_before'][label]:.0f} to "
+        f"{100 * shifted['recall_after'][label]:.0f} %)"
+        for label, offset in shifted["offsets"].items()
+    )
+    top1 = " to ".join(f"{100 * shifted[when]:.1f}" for when in ("top1_before", "top1_after"))
+    return (
+        f"\nThen logits were raised: {parts}; top-1 on held-out images {top1} %. "
+        "The probabilities of these classes are higher than right by that."
     )
 
 

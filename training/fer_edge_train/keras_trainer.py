@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.classifier import softmax
-from fer_edge_train.batches import Batch, training_coding
+from fer_edge_train.batches import Batch, Batches, BatchSource, Prefetched, training_coding
+from fer_edge_train.datasets import FaceSet
 from fer_edge_train.trainer import FOCAL_FLOOR, Arrays, Floats, StepFigures, TrainerSetup, averaging_share
 
 __all__ = ["KerasTrainer", "predict_logits"]
@@ -49,9 +50,14 @@ class KerasTrainer:
         self._averaged = setup.model.get_weights() if setup.recipe.average_decay else None
         self._loss_sum, self._right, self._n_images = 0.0, 0.0, 0
 
-    def begin_epoch(self, seed: int) -> None:
-        """Set the state of dropout."""
+    def begin_epoch(self, seed: int, view: int | None) -> None:
+        """Set the state of dropout; teachers answer anew, whatever the view."""
+        del view
         keras.utils.set_random_seed(seed)
+
+    def batches(self, faces: FaceSet, targets: Floats, weights: Floats, epoch: int) -> BatchSource:
+        """Return batches made by a thread beside the steps."""
+        return Prefetched(Batches(faces, targets, weights, self._recipe, epoch))
 
     def step(self, batch: Batch, rate: float, number: int) -> None:
         """Do one optimizer step; rate and number as in `Trainer`."""

@@ -34,6 +34,6 @@ def check_kinship(history: dict[str, Any], data: TrainingData) -> None:
     if common and theirs.get("test_digests") != ours["test_digests"]:
         raise UsageError(
             f"the model of `{command}` was trained on another division of {', '.join(sorted(common))} than this run's, "
-            "and may have seen what this run is measured on; train it with the same data, --seed, --fold, "
+            "and may have seen what this run is measured on; train it with the same data, --split-seed, --fold, "
             "--test-share and --by-subject"
         )

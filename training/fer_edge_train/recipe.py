@@ -38,13 +38,17 @@ class Recipe:
         label_smoothing: share of the uniform distribution in the targets.
         vote_share: share of E[label | FER+ votes] in the targets; 0 without votes.
         teacher_share: share of the teachers' mean probabilities in the targets; 0 without teachers.
+        views: the training images are augmented this many times and the epochs see these views in turn, so that
+            teachers answer each once; 0 augments anew in every epoch.
         class_weight_power: an image counts (1 / images of its class) to this power; 0 all alike, 1 balanced.
         focal_gamma: a target's loss counts (1 - probability) to this power (Lin et al., "Focal Loss", 2017); 0 none.
+        recall_floors: (class, recall) pairs that the decision is shifted for after training, see `recall_floors`.
         validation_fraction: part of each class of the training images that is held out to watch the run.
         test_share: part of a data set without a published division that is measured on.
         by_subject: nobody is in two parts; else parts are drawn from each class at random.
         fold: (i, k): train without the i-th of k folds of the training images and measure on it; None for no folds.
-        seed: of the initial weights, the split, the order and the augmentation.
+        seed: of the initial weights, the order and the augmentation.
+        split_seed: of the parts and folds, so that runs of several seeds hold out the same images.
         start_from_sha256: of the model file whose weights are the initial ones; None for random ones.
         pretrained: "imagenet", or the SHA-256 of the file of ImageNet weights; None for none.
         teacher_sha256s: of the teachers' model files.
@@ -66,13 +70,16 @@ class Recipe:
     label_smoothing: float = 0.05
     vote_share: float = 0.0
     teacher_share: float = 0.0
+    views: int = 0
     class_weight_power: float = 0.0
     focal_gamma: float = 0.0
+    recall_floors: tuple[tuple[str, float], ...] = ()
     validation_fraction: float = 0.03
     test_share: float = 0.2
     by_subject: bool = False
     fold: tuple[int, int] | None = None
     seed: int = 2013
+    split_seed: int = 2013
     start_from_sha256: str | None = None
     pretrained: str | None = None
     teacher_sha256s: tuple[str, ...] = ()
@@ -102,7 +109,9 @@ class Recipe:
             "focal_gamma": (0.0, 10.0),
             "validation_fraction": (0.0, 0.5),
             "test_share": (0.01, 0.9),
+            "views": (0, 100_000),
             "seed": (0, 2**32 - 1),
+            "split_seed": (0, 2**32 - 1),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
@@ -113,6 +122,11 @@ class Recipe:
             raise UsageError(
                 f"fold: expected i of k with 1 <= i <= k and 2 <= k <= {_MOST_FOLDS}, found {index} of {count}"
             )
+        for label, floor in self.recall_floors:
+            if not 0.0 < floor < 1.0:
+                raise UsageError(f"recall of {label}: expected a share between 0 and 1, found {floor:.10g}")
+        if len(dict(self.recall_floors)) < len(self.recall_floors):
+            raise UsageError("expected one recall for each class")
         if not self.validation_fraction and (self.patience or self.schedule in NEED_HELD_OUT):
             why = f"patience {self.patience}" if self.patience else f"the schedule {self.schedule}"
             raise UsageError(f"{why} needs held-out images; give a validation_fraction above 0")
@@ -128,6 +142,7 @@ class Recipe:
         data["input_shape_hwc"] = list(self.input_shape_hwc)
         data["teacher_sha256s"] = list(self.teacher_sha256s)
         data["fold"] = None if self.fold is None else list(self.fold)
+        data["recall_floors"] = dict(self.recall_floors)
         data["augmentation"] = self.augmentation.to_json()
         return data
 

@@ -23,6 +23,7 @@ from fer_edge_train.kinship import check_kinship
 from fer_edge_train.model_folder import RECORD_NAME
 from fer_edge_train.plots import plot_curve
 from fer_edge_train.progress import make_progress
+from fer_edge_train.recall_floors import check_recall_floors, reach_recall_floors
 from fer_edge_train.recipe import Recipe
 from fer_edge_train.start import Start, pretrained_weights, read_start
 from fer_edge_train.teachers import Teacher, read_teachers
@@ -85,6 +86,8 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
     for model in (start, *teachers):
         if model is not None:
             check_kinship(model.history, data)
+    floors = dict(recipe.recall_floors)
+    check_recall_floors(floors, data.held_out)
     weights = _initial_weights(recipe, inputs, start, len(data.training.labels))
     checkpoints = Checkpoints(out.with_name(out.name + ".partial"))
     # What was asked for can be done: only now may an unfinished run be given up.
@@ -93,9 +96,17 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
     checkpoints.check_same_run(recipe, data.digest(), keras.backend.backend())
     checkpoints.prepare()
     result = _train(recipe, data, checkpoints, weights, teachers)
+    shifted = reach_recall_floors(result.model, data.held_out, floors) if floors else None
     measured = {name: measure(result.model, faces) for name, faces in data.tests.items()}
     record = training_record(
-        name=out.name, recipe=recipe, data=data, result=result, measured=measured, start=start, teachers=teachers
+        name=out.name,
+        recipe=recipe,
+        data=data,
+        result=result,
+        shifted=shifted,
+        measured=measured,
+        start=start,
+        teachers=teachers,
     )
     _write_folder(out, result.model, record)
     checkpoints.forget()

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge_train.batches import Batch
+from fer_edge_train.batches import Batch, BatchSource
+from fer_edge_train.datasets import FaceSet
 from fer_edge_train.recipe import Recipe
 
 __all__ = [
@@ -56,8 +57,12 @@ class StepFigures:
 class Trainer(Protocol):
     """One network in training."""
 
-    def begin_epoch(self, seed: int) -> None:
-        """Set the state of what is random within the network (dropout)."""
+    def begin_epoch(self, seed: int, view: int | None) -> None:
+        """Set the state of what is random within the network (dropout), and which fixed view the epoch sees, if any."""
+        ...
+
+    def batches(self, faces: FaceSet, targets: Floats, weights: Floats, epoch: int) -> BatchSource:
+        """Return the batches of an epoch (from 0), made where they are fastest: beside the steps, or on a GPU."""
         ...
 
     def step(self, batch: Batch, rate: float, number: int) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import FerEdgeError
 from fer_edge_train import zoo
-from fer_edge_train.batches import Batches, Prefetched, steps_per_epoch
+from fer_edge_train.batches import epoch_view, steps_per_epoch
 from fer_edge_train.checkpoints import Checkpoints, RunState
 from fer_edge_train.datasets import FaceSet
 from fer_edge_train.keras_trainer import KerasTrainer
@@ -133,9 +133,9 @@ def train(
     progress.start(recipe.epochs, n_steps, state.epochs_done)
     while state.epochs_done < recipe.epochs and not _out_of_patience(recipe, state.curve):
         epoch = state.epochs_done
-        batches = Prefetched(Batches(faces, targets_f32, weights, recipe, epoch))
-        trainer.begin_epoch((recipe.seed + 1_000_003 * epoch) % 2**32)
         started = time.perf_counter()
+        trainer.begin_epoch((recipe.seed + 1_000_003 * epoch) % 2**32, epoch_view(recipe, epoch))
+        batches = trainer.batches(faces, targets_f32, weights, epoch)
         for index, batch in enumerate(batches):
             number = epoch * n_steps + index
             factor = rate_factor(recipe.schedule, number, n_steps * recipe.epochs, state.curve)

@@ -79,7 +79,7 @@ def read_training_data(
 
     Args:
         specs: what `read_dataset` takes, e.g. "fer2013.csv.gz" or "raf-db:folder".
-        recipe: size of the input, seed, and the parts.
+        recipe: size of the input, and the parts with their seed.
         votes: FER+'s csv, for FER-2013's csv alone.
         skip_bad: leave out what cannot be used instead of stopping.
         margin: of the square around ExpW's boxes.
@@ -125,7 +125,7 @@ def read_training_data(
         held_out = _joined(published)
     elif recipe.validation_fraction:
         split = subject_disjoint_split if recipe.by_subject else stratified_split
-        training, held_out = split(training, recipe.validation_fraction, seed=recipe.seed)
+        training, held_out = split(training, recipe.validation_fraction, seed=recipe.split_seed)
     training.require_every_class(name)
     _check_held_out(held_out, recipe)
 
@@ -169,7 +169,7 @@ def _divide(data: Dataset, recipe: Recipe) -> _Parts:
     """Return the published parts of a set, or draw a test part from an undivided one."""
     if set(data.splits) == {_UNDIVIDED}:
         split = subject_disjoint_split if recipe.by_subject else stratified_split
-        training, test = split(data.splits[_UNDIVIDED], recipe.test_share, seed=recipe.seed)
+        training, test = split(data.splits[_UNDIVIDED], recipe.test_share, seed=recipe.split_seed)
         return _Parts(training=training, held_out=None, tests={"test": test}, sealed={})
     kinds = {"training": _TRAINING, "held out": _HELD_OUT, "test": _TEST, "sealed": _SEALED}
     found = {kind: [name for name in data.splits if name.lower() in known] for kind, known in kinds.items()}
@@ -190,7 +190,7 @@ def _divide(data: Dataset, recipe: Recipe) -> _Parts:
 
 def _fold(faces: FaceSet, recipe: Recipe) -> tuple[FaceSet, dict[str, FaceSet]]:
     index, count = recipe.fold or (1, 1)
-    folds = (subject_folds if recipe.by_subject else k_folds)(faces, count, seed=recipe.seed)
+    folds = (subject_folds if recipe.by_subject else k_folds)(faces, count, seed=recipe.split_seed)
     return faces.take(folds != index - 1), {f"fold {index} of {count}": faces.take(folds == index - 1)}
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from fer_edge import __version__
 from fer_edge.classifier import softmax
 from fer_edge.machine import machine_summary, package_versions
+from fer_edge_train.backend import accelerator_name
 from fer_edge_train.datasets import FaceSet
 from fer_edge_train.evaluation import Evaluation, evaluate
 from fer_edge_train.keras_trainer import predict_logits
 from fer_edge_train.model_folder import TRAINING_RECORD_SCHEMA
+from fer_edge_train.recall_floors import ShiftedDecision
 from fer_edge_train.recipe import PIXEL_MEAN, PIXEL_STD, Recipe
 from fer_edge_train.start import Start
 from fer_edge_train.teachers import Teacher
@@ -38,6 +40,7 @@ def training_record(
     recipe: Recipe,
     data: TrainingData,
     result: TrainingResult,
+    shifted: ShiftedDecision | None,
     measured: Mapping[str, Evaluation],
     start: Start | None,
     teachers: Sequence[Teacher],
@@ -66,8 +69,10 @@ def training_record(
         "measured": {test_name: figures.to_json() for test_name, figures in measured.items()},
         **_speed(result),
         "kept_epoch": result.kept_epoch,
+        "shifted_decision": shifted.to_json() if shifted is not None else None,
         "curve": result.curve,
         "backend": keras.backend.backend(),
+        "accelerator": accelerator_name(),
         "versions": package_versions(_PACKAGES),
         "machine": machine_summary(),
     }

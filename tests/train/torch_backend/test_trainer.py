@@ -34,7 +34,8 @@ def batches(n: int, size: int = 16, *, weighted: bool = False) -> list[Batch]:
         labels = rng.integers(0, N_CLASSES, size)
         images = rng.normal(0, 0.3, (size, *SHAPE)) + (labels - 1.0)[:, np.newaxis, np.newaxis, np.newaxis]
         weights = np.ones(size, np.float32) if not weighted else rng.uniform(0.2, 3.0, size).astype(np.float32)
-        made.append(Batch(images.astype(np.float32), np.eye(N_CLASSES, dtype=np.float32)[labels], weights))
+        targets = np.eye(N_CLASSES, dtype=np.float32)[labels]
+        made.append(Batch(images.astype(np.float32), targets, weights, np.arange(size)))
     return made
 
 
@@ -148,7 +149,7 @@ def test_random_parts_are_a_function_of_the_epochs_seed(keras):
         dropped = keras.layers.Dropout(0.5)(keras.layers.Flatten()(pixels))
         model = keras.Model(pixels, keras.layers.Dense(N_CLASSES)(dropped))
         trainer = TorchTrainer(TrainerSetup(model=model, recipe=setup(keras).recipe))
-        trainer.begin_epoch(seed)
+        trainer.begin_epoch(seed, None)
         trainer.step(batches(1)[0], 0.1, 0)
         return trainer.kept_weights()
 
@@ -171,5 +172,54 @@ def test_a_power_below_one_has_a_slope_where_the_answer_is_certain(keras, kind):
     trainer = trainers(keras, focal_gamma=0.5, weight_decay=0.0)[["torch", "keras"].index(kind)]
     batch = batches(1)[0]
     for number in range(3):
-        trainer.step(Batch(batch.images * 1e4, batch.targets, batch.weights), 1e-6, number)
+        trainer.step(batch._replace(images=batch.images * 1e4), 1e-6, number)
     assert all(np.isfinite(weight).all() for weight in trainer.kept_weights())
+
+
+def test_teachers_answer_an_image_of_a_view_once(keras):
+    from fer_edge_train.torch_backend import TorchTrainer
+
+    trainer = TorchTrainer(setup(keras, teachers=[small_model(keras, 5)], teacher_share=0.5))
+    asked = []
+    (teacher,) = trainer._teachers
+    teacher.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))
+    batch = batches(1)[0]
+    for view in (0, 1, 0, 1, None, None):
+        trainer.begin_epoch(1, view)
+        trainer.step(batch, 0.01, 0)
+    assert asked == [16] * 4
+    trainer.begin_epoch(1, 0)
+    trainer.step(batch._replace(members=np.arange(1, 17)), 0.01, 0)  # one of them is new
+    assert asked == [16] * 5
+
+
+def test_remembered_answers_are_what_the_teachers_said(keras):
+    from fer_edge_train.torch_backend import TorchTrainer
+
+    share = {"teacher_share": 1.0, "average_decay": 0.0}
+    remembering, forgetting = (
+        TorchTrainer(setup(keras, teachers=[small_model(keras, 5), small_model(keras, 6)], **share)) for _ in range(2)
+    )
+    made = batches(2)
+    for number in range(6):
+        batch = made[number % 2]._replace(members=np.arange(16) + 16 * (number % 2))
+        for trainer, view in ((remembering, 0), (forgetting, None)):
+            trainer.begin_epoch(number, view)
+            trainer.step(batch, 0.05, number)
+    for mine, other in zip(remembering.kept_weights(), forgetting.kept_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_recorded_graph_steps_like_single_kernels(keras, monkeypatch):
+    from fer_edge_train.torch_backend import TorchTrainer
+
+    recorded, single = (TorchTrainer(setup(keras, batch_size=16)) for _ in range(2))
+    monkeypatch.setattr(single, "_forward", single._network)
+    for number, batch in enumerate([*batches(5), *batches(1, size=10)]):
+        for trainer in (recorded, single):
+            trainer.step(batch, 0.05, number)
+    assert recorded._graph is not None
+    assert recorded.figures().loss == pytest.approx(single.figures().loss, rel=1e-3)
+    for mine, other in zip(recorded.kept_weights(), single.kept_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=0.01, atol=1e-3)

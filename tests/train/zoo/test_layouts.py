@@ -89,3 +89,10 @@ def test_a_gray_picture_is_the_colour_picture_of_three_equal_channels(keras, nam
     pixels = np.random.default_rng(2).uniform(-1.0, 1.0, (3, 32, 32, 1)).astype(np.float32)
     expected = keras.ops.convert_to_numpy(colour(np.repeat(pixels, 3, axis=-1)))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(gray(pixels)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_normalizations_of_mobilenet_v2_follow_a_short_fine_tuning(keras):
+    model = zoo.build("mobilenet_v2", (32, 32, 3), 7)
+    momenta = [layer.momentum for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert len(momenta) == 52
+    assert set(momenta) == {0.99}  # Keras builds the body with 0.999

@@ -25,16 +25,18 @@ _NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("weight_decay", "X", "of kernels, relative to the learning rate"),
         ("average_decay", "X", "of the averaged weights, which are kept; 0 keeps the last ones"),
         ("patience", "N", "stop after N epochs without a smaller held-out loss and keep the best; 0 never"),
-        ("seed", "N", "of weights, division, order and augmentation"),
+        ("seed", "N", "of weights, order and augmentation"),
     ),
     "targets and loss": (
         ("label_smoothing", "X", "share of the uniform distribution in the targets"),
         ("class_weight_power", "X", "weight of rare classes: 0 none, 1 balanced"),
         ("focal_gamma", "X", "focal loss; 0 for none"),
+        ("views", "N", "augment N times, and let teachers answer each view once; 0 augments anew in every epoch"),
     ),
     "data": (
         ("validation_fraction", "X", "part of the training images held out to watch the run"),
         ("test_share", "X", "part of a data set without a published division that is measured on"),
+        ("split_seed", "N", "of the parts and folds"),
     ),
 }
 # What each optimizer usually takes; one's rate sends the other astray.
@@ -117,6 +119,14 @@ def _configure_targets(group: Any) -> None:
         metavar="FOLDER",
         help="model folder to learn from; several: from the mean of their probabilities",
     )
+    group.add_argument(
+        "--recall",
+        type=_recall,
+        action="append",
+        default=[],
+        metavar="CLASS=SHARE",
+        help="after training, shift the decision until held-out images of the class reach this recall",
+    )
     group.add_argument("--teacher-share", type=float, metavar="X", help="weight of the teachers in the targets (0.5)")
 
 
@@ -135,6 +145,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "augmentation": augmentation_named(arguments.augment),
         "by_subject": arguments.by_subject,
         "fold": arguments.fold,
+        "recall_floors": tuple(arguments.recall),
         "vote_share": _share(arguments.vote_share, given=arguments.votes is not None),
         "teacher_share": _share(arguments.teacher_share, given=bool(arguments.teacher)),
     }
@@ -174,6 +185,16 @@ def _share(asked: float | None, *, given: bool) -> float:
     if asked is not None:
         return asked
     return 0.5 if given else 0.0
+
+
+def _recall(text: str) -> tuple[str, float]:
+    label, equals, share = text.partition("=")
+    try:
+        if label and equals:
+            return label, float(share)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected CLASS=SHARE, e.g. fear=0.5, found {text!r}")
 
 
 def _fold(text: str) -> tuple[int, int]:

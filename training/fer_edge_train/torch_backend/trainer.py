@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fer_edge_train.batches import Batch, training_coding
+from fer_edge_train.batches import Batch, Batches, BatchSource, Prefetched, training_coding
+from fer_edge_train.datasets import FaceSet
+from fer_edge_train.torch_backend.device_batches import DeviceBatches, DeviceFaces
 from fer_edge_train.torch_backend.network import TorchNetwork
 from fer_edge_train.trainer import FOCAL_FLOOR, Arrays, Floats, StepFigures, TrainerSetup, averaging_share
 
@@ -41,6 +43,10 @@ class TorchTrainer:
             if setup.recipe.average_decay
             else None
         )
+        self._faces: DeviceFaces | None = None
+        self._graph: nn.Module | None = None
+        self._view: int | None = None
+        self._answers: dict[int, _Answers] = {}
         self._clear_sums()
 
     def _placed(self, model: Any) -> TorchNetwork:
@@ -54,20 +60,28 @@ class TorchTrainer:
             return torch.optim.AdamW(trainable, lr=self._recipe.peak_rate, weight_decay=0.0, eps=1e-7)
         return torch.optim.SGD(trainable, lr=self._recipe.peak_rate, momentum=self._recipe.momentum, nesterov=True)
 
-    def begin_epoch(self, seed: int) -> None:
-        """Set the state of dropout."""
+    def begin_epoch(self, seed: int, view: int | None) -> None:
+        """Set the state of dropout, and which fixed view the epoch sees."""
         torch.manual_seed(seed)
+        self._view = view
+
+    def batches(self, faces: FaceSet, targets: Floats, weights: Floats, epoch: int) -> BatchSource:
+        """Return batches made on the GPU, or on the processor by a thread beside the steps."""
+        if self._device.type == "cpu":
+            return Prefetched(Batches(faces, targets, weights, self._recipe, epoch))
+        if self._faces is None or self._faces.source is not faces:
+            self._faces = DeviceFaces(faces, targets, weights, self._device)
+        return DeviceBatches(self._faces, self._recipe, epoch)
 
     def step(self, batch: Batch, rate: float, number: int) -> None:
         """Do one optimizer step; rate and number as in `Trainer`."""
         self._network.train()
-        images = self._tensor(batch.images)
-        targets = torch.from_numpy(batch.targets).to(self._device, non_blocking=True)
+        images = batch.images if isinstance(batch.images, Tensor) else self._tensor(batch.images)
+        targets, weights = (self._placed_array(each) for each in (batch.targets, batch.weights))
         if self._teachers:
-            targets = targets + self._recipe.teacher_share * self._teachers_probs(images)
+            targets = targets + self._recipe.teacher_share * self._teachers_probs(images, batch.members)
         with self._compute_dtype():
-            logits = self._network(images)
-        weights = torch.from_numpy(batch.weights).to(self._device, non_blocking=True)
+            logits = self._forward(images)
         loss = self._loss(logits.float(), targets, weights)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -83,17 +97,46 @@ class TorchTrainer:
             self._right += (logits.argmax(1) == targets.argmax(1)).sum()
         self._n_images += len(images)
 
+    def _forward(self, images: Tensor) -> Tensor:
+        """Return the logits; on a GPU a whole batch's kernels, and their gradients', are launched as one graph."""
+        if self._device.type != "cuda" or len(images) != self._recipe.batch_size:
+            return self._logits(self._network, images)
+        if self._graph is None:
+            # Recording runs the network on the batch a few times, which must not move the averages of normalization.
+            moments = [buffer.clone() for buffer in self._network.buffers()]
+            self._graph = torch.cuda.make_graphed_callables(_Graphed(self._network), (images.clone(),))
+            for buffer, before in zip(self._network.buffers(), moments, strict=True):
+                buffer.copy_(before)
+        return self._logits(self._graph, images)
+
+    @staticmethod
+    def _logits(network: nn.Module, images: Tensor) -> Tensor:
+        logits: Tensor = network(images)
+        return logits
+
+    def _placed_array(self, values: Any) -> Tensor:
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(values)
+        return tensor.to(self._device, non_blocking=True)
+
     def _tensor(self, encoded: Floats) -> Tensor:
         return TorchNetwork.images(encoded).to(self._device, non_blocking=True)
 
     def _compute_dtype(self) -> torch.autocast:
         enabled = self._recipe.compute_dtype == "bfloat16"
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
+        # A graph cannot be recorded with casts that are remembered from one call to the next.
+        cached = self._device.type != "cuda"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=cached)
 
-    def _teachers_probs(self, images: Tensor) -> Tensor:
+    def _teachers_probs(self, images: Tensor, members: npt.NDArray[np.int64]) -> Tensor:
+        answers = None if self._view is None else self._answers.setdefault(self._view, _Answers())
+        known = answers.of(members) if answers is not None else None
+        if known is not None:
+            return known
         with torch.no_grad(), self._compute_dtype():
-            probs = [teacher(images).float().softmax(1) for teacher in self._teachers]
-        return torch.stack(probs).mean(0)
+            probs = torch.stack([teacher(images).float().softmax(1) for teacher in self._teachers]).mean(0)
+        if answers is not None:
+            answers.keep(members, probs)
+        return probs
 
     def _loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         log_probs = logits.log_softmax(1)
@@ -171,6 +214,44 @@ class TorchTrainer:
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+
+
+class _Graphed(nn.Module):
+    """The network as recorded in a graph; itself it stays as it was, for batches of other sizes."""
+
+    def __init__(self, network: TorchNetwork) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self._network(images)
+        return logits
+
+
+class _Answers:
+    """The teachers' mean probabilities for the training images as one view shows them, as far as they were asked."""
+
+    def __init__(self) -> None:
+        self._known = np.zeros(0, dtype=np.bool_)
+        self._probs = torch.zeros(0)
+
+    def of(self, members: npt.NDArray[np.int64]) -> Tensor | None:
+        """Return (n, classes) for these images, or None where one of them is not known."""
+        if members.max() >= len(self._known) or not self._known[members].all():
+            return None
+        return self._probs[torch.from_numpy(members).to(self._probs.device)]
+
+    def keep(self, members: npt.NDArray[np.int64], probs: Tensor) -> None:
+        """Remember answers (n, classes)."""
+        n = int(members.max()) + 1
+        if n > len(self._known):
+            grown = probs.new_zeros((n, probs.shape[1]))
+            grown[: len(self._known)] = self._probs.to(grown) if len(self._known) else 0.0
+            self._probs = grown
+            self._known = np.concatenate([self._known, np.zeros(n - len(self._known), np.bool_)])
+        self._probs[torch.from_numpy(members).to(probs.device)] = probs
+        self._known[members] = True
 
 
 def _numpy(tensor: Tensor) -> npt.NDArray[Any]:

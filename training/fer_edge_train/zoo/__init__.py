@@ -36,8 +36,11 @@ ARCHITECTURES: dict[str, str] = {
     "mobilenet_v2": "fer_edge_train.zoo.mobilenet_v2:ARCHITECTURE",
     "plain_cnn": "fer_edge_train.zoo.plain_cnn:ARCHITECTURE",
     "resnet50": "fer_edge_train.zoo.resnet50:ARCHITECTURE",
+    "resnet_large": "fer_edge_train.zoo.resnet_large:ARCHITECTURE",
+    "resnet_medium": "fer_edge_train.zoo.resnet_medium:ARCHITECTURE",
     "resnet_small": "fer_edge_train.zoo.resnet_small:ARCHITECTURE",
     "resnet_tiny": "fer_edge_train.zoo.resnet_tiny:ARCHITECTURE",
+    "sepnet_tiny": "fer_edge_train.zoo.sepnet_tiny:ARCHITECTURE",
     "vgg": "fer_edge_train.zoo.vgg:ARCHITECTURE",
 }
 

@@ -9,6 +9,10 @@ the input size (96 x 96, the smallest that its ImageNet weights were made for).
 
 The body was trained on (pixel - 127.5) / 127.5, and gets (pixel - 128) / 128: less than 1 / 127 apart, too little to
 spend an operation on. A gray picture is given to it three times.
+
+keras.applications lets the body's normalizations keep 0.999 of their moments in each step. A fine-tuning of 1,300 steps
+would end with a quarter of ImageNet's moments under weights that have left them, and the running network then gets 15
+points fewer right than the training one. They keep 0.99 here, as Keras' own layer does.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ __all__ = ["ARCHITECTURE", "build_mobilenet_v2"]
 
 _HIDDEN_UNITS = 32
 _DROPOUT = 0.2
+_MOMENTUM = 0.99
 
 
 def build_mobilenet_v2(input_shape_hwc: tuple[int, int, int], n_classes: int) -> Any:
@@ -36,6 +41,9 @@ def build_mobilenet_v2(input_shape_hwc: tuple[int, int, int], n_classes: int) ->
     """
     pixels = keras.Input(input_shape_hwc, name="pixels")
     body = keras.applications.MobileNetV2(include_top=False, weights=None, input_tensor=three_channels(pixels))
+    for layer in body.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = _MOMENTUM
     x = layers.GlobalAveragePooling2D(name="pool")(body.output)
     x = layers.Dense(_HIDDEN_UNITS, activation="sigmoid", name="hidden")(x)
     x = layers.Dropout(_DROPOUT, name="dropout")(x)

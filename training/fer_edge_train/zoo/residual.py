@@ -1,4 +1,4 @@
-"""The basic residual block that resnet_small and resnet_tiny are built of.
+"""The basic residual block, and the networks of it that differ in nothing but their stages.
 
 Two 3 x 3 convolutions beside a shortcut (He et al., "Deep Residual Learning", 2016); a shortcut that halves the picture
 averages before its 1 x 1 convolution (He et al., "Bag of Tricks", 2019, ResNet-D).
@@ -6,11 +6,13 @@ averages before its 1 x 1 convolution (He et al., "Bag of Tricks", 2019, ResNet-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import layers
 
-__all__ = ["basic_block", "convolution"]
+__all__ = ["basic_block", "convolution", "residual_network"]
 
 
 def convolution(x: Any, filters: int, *, name: str, strides: int = 1, size: int = 3, separable: bool = False) -> Any:
@@ -41,3 +43,31 @@ def basic_block(x: Any, filters: int, *, name: str, strides: int = 1, separable:
     )
     x = convolution(x, filters, separable=separable, name=f"{name}_1")
     return layers.ReLU(name=f"{name}_relu1")(layers.Add(name=f"{name}_add")([x, shortcut]))
+
+
+def residual_network(
+    input_shape_hwc: tuple[int, int, int],
+    n_classes: int,
+    *,
+    stages: Sequence[tuple[int, int]],
+    dropout: float,
+    name: str,
+) -> Any:
+    """Return an uncompiled network from pixels in [-1, 1) to logits: a convolution, stages of blocks, mean, dropout.
+
+    Args:
+        input_shape_hwc: height, width and channels of one image.
+        n_classes: length of the logits.
+        stages: filters and number of blocks; each stage but the first halves the picture.
+        dropout: share of the means left out while training.
+        name: of the network.
+    """
+    pixels = keras.Input(input_shape_hwc, name="pixels")
+    x = layers.ReLU(name="stem_relu")(convolution(pixels, stages[0][0], name="stem"))
+    for stage, (filters, n_blocks) in enumerate(stages):
+        for block in range(n_blocks):
+            strides = 2 if stage > 0 and block == 0 else 1
+            x = basic_block(x, filters, strides=strides, name=f"stage{stage}_block{block}")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(pixels, layers.Dense(n_classes, name="logits")(x), name=name)

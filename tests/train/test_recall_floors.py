@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from train.support import learnable_set
+
+from fer_edge.errors import UsageError
+from fer_edge_train.recall_floors import check_recall_floors, logit_offsets, reach_recall_floors
+
+
+def recall(logits: np.ndarray, labels: np.ndarray, position: int) -> float:
+    return float((logits.argmax(axis=1) == position)[labels == position].mean())
+
+
+def test_the_offset_by_hand():
+    # Class 1 lacks 0.5, 1, 2 and 3 against class 0: half of its images need an offset of 1.
+    logits = np.array([[0.5, 0], [1, 0], [2, 0], [3, 0], [1, 0]], np.float32)
+    labels = np.array([1, 1, 1, 1, 0])
+    assert logit_offsets(logits, labels, {1: 0.5}) == pytest.approx([0, 1], abs=2e-4)
+    assert logit_offsets(logits, labels, {1: 0.51}) == pytest.approx([0, 2], abs=2e-4)
+
+
+def test_a_recall_that_is_reached_changes_nothing():
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
+    assert logit_offsets(logits, np.array([0, 1, 2, 1]), {1: 0.5}).tolist() == [0, 0, 0]
+
+
+def test_offsets_are_the_smallest_of_a_grid():
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 4, 400)
+    logits = (rng.normal(0, 1, (400, 4)) + 0.8 * np.eye(4)[labels] - [0, 0.5, 1.0, 0]).astype(np.float32)
+    floors = {1: 0.6, 2: 0.55}
+    offsets = logit_offsets(logits, labels, floors)
+    assert offsets[[0, 3]].tolist() == [0, 0]
+    for position, floor in floors.items():
+        assert recall(logits + offsets, labels, position) >= floor
+    steps = np.arange(0, 3, 0.02)
+    reaching = [
+        (a, b)
+        for a, b in itertools.product(steps, steps)
+        if all(recall(logits + np.array([0, a, b, 0]), labels, position) >= floor for position, floor in floors.items())
+    ]
+    assert min(a for a, _ in reaching) == pytest.approx(offsets[1], abs=0.021)
+    assert min(b for _, b in reaching) == pytest.approx(offsets[2], abs=0.021)
+
+
+def test_recalls_that_exclude_each_other_are_refused():
+    logits = np.zeros((4, 2), np.float32)  # nothing tells the classes apart
+    with pytest.raises(UsageError, match="ask for less"):
+        logit_offsets(logits, np.array([0, 0, 1, 1]), {0: 0.9, 1: 0.9})
+
+
+def test_classes_are_checked_before_training():
+    faces = learnable_set(70)
+    check_recall_floors({"fear": 0.5}, faces)
+    with pytest.raises(UsageError, match="--recall fearful: expected one of angry, disgust, fear"):
+        check_recall_floors({"fearful": 0.5}, faces)
+    without = faces.take(faces.label_indices != faces.labels.index("fear"))
+    with pytest.raises(UsageError, match="no held-out image is fear; raise --validation-fraction"):
+        check_recall_floors({"fear": 0.5}, without)
+
+
+def small_model(keras, *, bias: bool = True, pooled: bool = False):
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    pixels = keras.Input((48, 48, 1))
+    if pooled:  # as in mini_xception: a convolution to the classes, then the mean
+        logits = layers.GlobalAveragePooling2D()(layers.Conv2D(7, 5, strides=4, use_bias=bias)(pixels))
+    else:
+        logits = layers.Dense(7, use_bias=bias)(layers.Flatten()(layers.AveragePooling2D(8)(pixels)))
+    return keras.Model(pixels, logits)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_models_bias_takes_the_offsets(keras, pooled):
+    from fer_edge_train.keras_trainer import predict_logits
+
+    model, faces = small_model(keras, pooled=pooled), learnable_set(140)
+    noisy = np.random.default_rng(1).integers(0, 256, faces.images.shape, dtype=np.uint8)
+    faces = replace(faces, images=(faces.images // 2 + noisy // 2).astype(np.uint8))
+    before = predict_logits(model, faces.images)
+    shifted = reach_recall_floors(model, faces, {"fear": 0.6})
+    after = predict_logits(model, faces.images)
+    expected = np.zeros(7)
+    for label, offset in shifted.offsets.items():
+        expected[faces.labels.index(label)] = offset
+    np.testing.assert_allclose(after - before, np.tile(expected, (len(faces), 1)), atol=1e-4)
+    position = faces.labels.index("fear")
+    assert shifted.recall_before["fear"] == recall(before, faces.label_indices, position) < 0.6
+    assert shifted.recall_after["fear"] == recall(after, faces.label_indices, position) >= 0.6
+    assert shifted.top1_after == pytest.approx((after.argmax(axis=1) == faces.label_indices).mean())
+    assert set(shifted.to_json()) == {"offsets", "recall_before", "recall_after", "top1_before", "top1_after"}
+
+
+def test_a_network_without_a_last_bias_is_refused(keras):
+    with pytest.raises(UsageError, match="leave --recall away"):
+        reach_recall_floors(small_model(keras, bias=False), learnable_set(70), {"fear": 0.9})
