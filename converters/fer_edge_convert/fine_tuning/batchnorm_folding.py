@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -105,7 +106,8 @@ def _unpacked(model: Any) -> Any:
                 f"layer {layer.name} is a {type(layer).__name__}, which changes pictures; fine-tuning needs "
                 "the network without it"
             )
-        name = next(name for name in (layer.name, *(f"{layer.name}_{n}" for n in range(1, 10**6))) if name not in names)
+        numbered = (f"{layer.name}_{n}" for n in itertools.count(1))
+        name = next(name for name in itertools.chain([layer.name], numbered) if name not in names)
         names.add(name)
         return _called(layer, copied(layer, name=name), arguments, options)
 
