@@ -147,9 +147,10 @@ def _set_ranges(graph: Any, activation_ranges: Mapping[str, Range]) -> None:
             continue
         low, high = (node.input(i).get_source_output().get_node().get_data() for i in (1, 2))
         if (low < 0).any():
-            # 256 levels about zero, one more below it than above.
-            limit = max(abs(found[0]), abs(found[1]))
-            ends = (-limit * _LOWEST / _HIGHEST, limit)
+            # The smallest step with which 128 below zero and 127 above it reach both ends: pixels from -1 up to 127/128
+            # then are whole steps, as they are on the other engines.
+            step = max(-found[0] / _LOWEST, found[1] / _HIGHEST)
+            ends = (-_LOWEST * step, _HIGHEST * step)
         else:
             ends = (0.0, found[1])
         # A channel's own range is cut at the tensor's; the range of a whole tensor becomes it.

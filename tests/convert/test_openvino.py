@@ -93,15 +93,23 @@ def activation_ends(xml: bytes, weights: bytes) -> list[tuple[float, float]]:
     return [tuple(node.input(i).get_source_output().get_node().get_data().item() for i in (1, 2)) for node in nodes]
 
 
-def test_ranges_are_those_given(calibrated):
-    """A signed tensor's range is symmetric about zero, with one step more below it."""
-    ranges = dict.fromkeys(calibrated.onnx_ranges("min-max"), (-0.5, 0.75))
+@pytest.mark.parametrize(
+    ("given", "signed"),
+    [
+        pytest.param((-0.5, 0.75), (-0.75 * 128 / 127, 0.75), id="the upper end decides"),
+        pytest.param((-1.0, 127 / 128), (-1.0, 127 / 128), id="pixels are whole steps"),
+        pytest.param((-2.0, 0.75), (-2.0, 2.0 * 127 / 128), id="the lower end decides"),
+    ],
+)
+def test_ranges_are_those_given(calibrated, given, signed):
+    """A signed tensor has 128 steps below zero and 127 above it, the smallest that reach both ends."""
+    ranges = dict.fromkeys(calibrated.onnx_ranges("min-max"), given)
     ends = activation_ends(*to_openvino_int8(calibrated.model.onnx, calibrated.calibration[:20], ranges))
     assert len(ends) >= 5
-    signed, unsigned = pytest.approx((-0.75 * 128 / 127, 0.75), rel=1e-6), pytest.approx((0.0, 0.75), rel=1e-6)
-    assert ends[0] == signed
-    assert all(pair in (signed, unsigned) for pair in ends)
-    assert unsigned in ends
+    expected = [pytest.approx(signed, rel=1e-6), pytest.approx((0.0, given[1]), rel=1e-6)]
+    assert ends[0] == expected[0]
+    assert all(pair in expected for pair in ends)
+    assert expected[1] in ends
 
 
 def test_a_layer_in_float_keeps_its_weights(calibrated):

@@ -14,8 +14,8 @@ from fer_edge_train.recipe import Recipe
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("epochs", 0, "epochs: expected 1 to 100000, found 0"),
-        ("epochs", -3, "epochs: expected 1 to 100000, found -3"),
+        ("epochs", 100_001, "epochs: expected 0 to 100000, found 100001"),
+        ("epochs", -3, "epochs: expected 0 to 100000, found -3"),
         ("batch_size", 1, "batch_size: expected 2 to 65536, found 1"),
         ("batch_size", 65_537, "batch_size: expected 2 to 65536, found 65537"),
         ("peak_rate", 0.0, "peak_rate: expected 1e-08 to 100, found 0"),
@@ -87,7 +87,7 @@ def test_an_optimizer_of_another_name_is_refused(optimizer):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("epochs", 1),
+        ("epochs", 0),
         ("peak_rate", 1e-8),
         ("label_smoothing", 0.0),
         ("vote_share", 1.0),

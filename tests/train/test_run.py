@@ -395,6 +395,27 @@ def test_recalls_asked_for_are_reached_on_held_out_images_and_told(run, recipe, 
     assert ("Then logits were raised: fear by" in (out / "README.md").read_text()) == bool(offsets.any())
 
 
+def test_no_epochs_shift_the_decision_of_a_start_and_nothing_else(run, recipe, tiny_csv, out, keras, first):
+    asked = replace(recipe, epochs=0, validation_fraction=0.4, recall_floors=(("fear", 0.9),))
+    record = train(run, asked, tiny_csv, out, start_from=first)
+    assert (record["curve"], record["ms_per_image"], record["kept_epoch"]) == ([], 0.0, 0)
+    mine, theirs = (keras.saving.load_model(folder / "model.keras").get_weights() for folder in (out, first))
+    for ours, other in zip(mine[:-1], theirs[:-1], strict=True):
+        np.testing.assert_array_equal(ours, other)
+    assert mine[-1][2] - theirs[-1][2] == pytest.approx(record["shifted_decision"]["offsets"]["fear"], abs=1e-5)
+    assert names(out) == ["README.md", "model.keras", "record.json"]
+    card = (out / "README.md").read_text()
+    assert "They were not trained any further." in card
+    assert "curve.png" not in card
+    assert "training time" not in card
+
+
+def test_no_epochs_need_a_start_and_a_recall(run, recipe, tiny_csv, out, first):
+    for changes, options in (({}, {"start_from": first}), ({"recall_floors": (("fear", 0.9),)}, {})):
+        with pytest.raises(UsageError, match="--epochs 0 trains nothing"):
+            train(run, replace(recipe, epochs=0, **changes), tiny_csv, out, **options)
+
+
 def test_a_recall_of_an_unknown_class_is_told_before_training(run, recipe, tiny_csv, out):
     asked = replace(recipe, validation_fraction=0.4, recall_floors=(("fearful", 0.7),))
     with pytest.raises(UsageError, match="--recall fearful: expected one of angry, disgust, fear"):

@@ -160,8 +160,8 @@ def test_an_unknown_optimizer_is_refused_by_the_parser(called, capsys):
 
 def test_a_value_out_of_bounds_is_refused_before_keras_is_imported(called, monkeypatch):
     monkeypatch.setattr("fer_edge_train.backend.import_keras", lambda: pytest.fail("imported"))
-    with pytest.raises(UsageError, match="epochs: expected 1 to 100000, found 0"):
-        run([*WITHOUT_VOTES, "--epochs", "0"])
+    with pytest.raises(UsageError, match="epochs: expected 0 to 100000, found -1"):
+        run([*WITHOUT_VOTES, "--epochs", "-1"])
 
 
 def test_help_loads_nothing_heavy(tmp_path):

@@ -16,8 +16,12 @@ def model_card(record: dict[str, Any]) -> str:
     rows = [
         f"| parameters | {model['parameters']:,} ({model['trainable_parameters']:,} trainable) |",
         *(f"| {name} top-1 | {_top1(figures)} |" for name, figures in record["measured"].items()),
-        f"| training time | {record['ms_per_image']:.2f} ms per image on {_trained_on(record)}, {record['backend']} |",
     ]
+    if record["curve"]:
+        rows.append(
+            f"| training time | {record['ms_per_image']:.2f} ms per image on {_trained_on(record)}, "
+            f"{record['backend']} |"
+        )
     table = "\n".join(rows)
     return f"""# {model["name"]}
 
@@ -32,9 +36,7 @@ the people who labelled {data["name"]}, never what a person feels.
 {table}
 
 {_recalls(record["measured"])}
-![learning curve](curve.png)
-
-## Training
+{_curve_text(record)}## Training
 
     {record["command"]}
 
@@ -57,6 +59,10 @@ def _trained_on(record: dict[str, Any]) -> str:
     accelerator: str | None = record.get("accelerator")
     machine = record["machine"]
     return accelerator or f"{machine['cpu']}, {machine['cores']} cores"
+
+
+def _curve_text(record: dict[str, Any]) -> str:
+    return "![learning curve](curve.png)\n\n" if record["curve"] else ""
 
 
 def _top1(figures: dict[str, Any]) -> str:
@@ -87,7 +93,9 @@ divided by {data["divided_by"]}; {data["dropped_images"]} left out: {data["dropp
 def _recipe_text(record: dict[str, Any]) -> str:
     recipe = record["recipe"]
     before = record["started_from"]
-    start = f"The initial weights came from `{before['command']}`.\n" if before else ""
+    start = _history_text(before) if before else ""
+    if before and not record["curve"]:
+        return f"{start}They were not trained any further.{_shifted_text(record)}"
     if recipe["pretrained"]:
         start = "The body began with ImageNet weights.\n"
     optimizer = f"SGD with Nesterov momentum {recipe['momentum']:g}" if recipe["optimizer"] == "sgd" else "AdamW"
@@ -116,6 +124,15 @@ def _shifted_text(record: dict[str, Any]) -> str:
         f"\nThen logits were raised: {parts}; top-1 on held-out images {top1} %. "
         "The probabilities of these classes are higher than right by that."
     )
+
+
+def _history_text(before: dict[str, Any]) -> str:
+    """Name the runs behind the initial weights, the last one first."""
+    texts = [f"The initial weights came from `{before['command']}`.\n"]
+    while before.get("started_from"):
+        before = before["started_from"]
+        texts.append(f"Its own came from `{before['command']}`.\n")
+    return "".join(texts)
 
 
 def _targets_text(record: dict[str, Any]) -> str:

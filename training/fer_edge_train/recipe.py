@@ -25,7 +25,7 @@ class Recipe:
     Attributes:
         architecture: a name of the zoo.
         input_shape_hwc: height, width, channels.
-        epochs: passes over the training images, at most (see patience).
+        epochs: passes over the training images, at most (see patience); 0 keeps the initial weights.
         batch_size: images per step.
         optimizer: one of OPTIMIZERS.
         schedule: one of SCHEDULES: how the learning rate runs below its peak.
@@ -95,7 +95,7 @@ class Recipe:
             if getattr(self, name) not in known:
                 raise UsageError(f"{name}: expected one of {', '.join(known)}, found {getattr(self, name)!r}")
         bounds: dict[str, tuple[float, float]] = {
-            "epochs": (1, 100_000),
+            "epochs": (0, 100_000),
             "batch_size": (2, 65_536),
             "peak_rate": (1e-8, 100.0),
             "momentum": (0.0, 0.9999),

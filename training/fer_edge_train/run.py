@@ -116,6 +116,8 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
 
 
 def _check_inputs(recipe: Recipe, inputs: RunInputs) -> None:
+    if not recipe.epochs and (inputs.start_from is None or not recipe.recall_floors):
+        raise UsageError("--epochs 0 trains nothing: expected a --start-from whose decision --recall shifts")
     if recipe.vote_share and inputs.votes is None:
         raise UsageError("a vote share above 0 needs the votes: give --votes fer2013new.csv")
     if inputs.votes is not None and not recipe.vote_share:
@@ -186,7 +188,8 @@ def _write_folder(out: Path, model: Any, record: dict[str, Any]) -> None:
         record["model"]["sha256"] = sha256_of_file(staging / "model.keras")
         write_text(staging / "record.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
         write_text(staging / "README.md", model_card(record))
-        plot_curve(record["curve"], staging / "curve.png")
+        if record["curve"]:
+            plot_curve(record["curve"], staging / "curve.png")
         replace_folder(staging, out)
     except OutputError as error:
         raise OutputError(f"{error}; the trained weights are kept") from error

@@ -39,9 +39,9 @@ class TrainingResult:
         model: keras.Model with the kept weights, without optimizer.
         curve: one dictionary for each epoch: train_loss, train_top1, seconds, input_wait_seconds, and where images are
             held out val_loss and val_top1.
-        ms_per_image: mean time of a training step divided by its images, over all epochs.
+        ms_per_image: mean time of a training step divided by its images, over all epochs; 0 without epochs.
         input_wait_share: part of that time in which the step waited for its images.
-        kept_epoch: the epoch, from 1, whose weights these are.
+        kept_epoch: the epoch, from 1, whose weights these are; 0 without epochs.
     """
 
     model: Any
@@ -164,9 +164,9 @@ def train(
     return TrainingResult(
         model=model,
         curve=state.curve,
-        ms_per_image=1000.0 * seconds / n_images,
+        ms_per_image=1000.0 * seconds / n_images if n_images else 0.0,
         input_wait_share=waited / seconds if seconds else 0.0,
-        kept_epoch=_best_epoch(state.curve) + 1 if recipe.patience else state.epochs_done,
+        kept_epoch=_best_epoch(state.curve) + 1 if recipe.patience and state.curve else state.epochs_done,
     )
 
 

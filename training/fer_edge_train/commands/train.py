@@ -20,7 +20,7 @@ _DEFAULT = Recipe(architecture="mini_xception")
 # Options that are a field of the recipe and nothing else, by group: name of the field, metavar, help.
 _NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "steps": (
-        ("epochs", "N", "passes over the training images"),
+        ("epochs", "N", "passes over the training images; 0 only shifts the decision of --start-from"),
         ("batch_size", "N", "images per step"),
         ("weight_decay", "X", "of kernels, relative to the learning rate"),
         ("average_decay", "X", "of the averaged weights, which are kept; 0 keeps the last ones"),
