@@ -23,11 +23,15 @@ def training_run(record: dict) -> dict:
     return record
 
 
+def trained_on(run: dict) -> str:
+    return run.get("accelerator") or f"{run['machine']['cores']} cores of {run['machine']['cpu']}"
+
+
 def row(folder: Path, record: dict) -> str:
     model, measured = record["model"], record["measured"][TEST]
     network = import_keras().saving.load_model(folder / model["file"], compile=False)
     low, high = (100 * bound for bound in measured["interval95"])
-    recall = measured["recall"]
+    recall, run = measured["recall"], training_run(record)
     cells = [
         f"[{folder.name}]({folder.name}/README.md)",
         f"{model['parameters']:,}",
@@ -35,7 +39,7 @@ def row(folder: Path, record: dict) -> str:
         " x ".join(str(n) for n in model["input_shape_hwc"]),
         f"{100 * measured['top1']:.2f} ({low:.2f} to {high:.2f})",
         f"{100 * recall['fear']:.1f} / {100 * recall['disgust']:.1f}",
-        f"{training_run(record)['ms_per_image']:.2f}",
+        f"{run['ms_per_image']:.2f}, {trained_on(run)}",
         f"[record]({folder.name}/record.json)",
     ]
     return f"| {' | '.join(cells)} |"
@@ -47,7 +51,7 @@ def main() -> None:
     )
     print(
         "| network | parameters | multiply-adds | input | top-1 / % (95 % interval) | recall of fear / disgust / % "
-        "| training, ms per image | |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+        "| last training, ms per image | |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
     )
     for folder in folders:
         record = json.loads((folder / "record.json").read_text(encoding="utf-8"))

@@ -154,9 +154,34 @@ def test_adamw_is_named_without_the_momentum_that_it_does_not_use():
 def test_the_run_that_made_the_initial_weights_is_quoted():
     before = {"command": "fer-edge train mini_xception --data fer2013.csv.gz --out models/first", "started_from": None}
     lines = model_card(changed("started_from", before)).splitlines()
-    assert f"The initial weights came from `{before['command']}`." in lines
+    assert lines[lines.index("The initial weights came from") + 2] == f"    {before['command']}"
     # The folder's own command stays the one that is shown as made here.
     assert f"    {RECORD['command']}" in lines
+
+
+def test_a_run_without_epochs_tells_what_taught_the_weights_and_what_shifting_cost():
+    learned = {
+        "command": "fer-edge train tiny --teacher wise",
+        "recipe": {"vote_share": 0.25, "teacher_share": 0.5},
+        "teachers": [{"name": "wise"}],
+        "started_from": None,
+    }
+    record = changed("started_from", learned) | {
+        "curve": [],
+        "shifted_decision": {
+            "offsets": {"disgust": 0.5, "angry": 0.0},
+            "recall_before": {"angry": 0.75, "disgust": 0.4},
+            "recall_after": {"angry": 0.7, "disgust": 0.625},
+            "top1_before": 0.7,
+            "top1_after": 0.6875,
+        },
+    }
+    text = model_card(record)
+    assert "This run trained nothing. The initial weights came from\n\n    fer-edge train tiny --teacher wise\n" in text
+    assert "Targets: 0.25 x label + 0.25 x E[label | FER+ votes] + 0.5 x probabilities of wise." in text
+    assert "Then logits were raised: disgust by 0.50. " in text
+    assert "| angry | 75.0 | 70.0 |\n| disgust | 40.0 | 62.5 |\n| top-1 | 70.0 | 68.8 |\n" in text
+    assert "curve.png" not in text
 
 
 def test_random_initial_weights_need_no_sentence():

@@ -23,6 +23,11 @@ def test_the_offset_by_hand():
     assert logit_offsets(logits, labels, {1: 0.51}) == pytest.approx([0, 2], abs=2e-4)
 
 
+def test_any_recall_needs_one_image():
+    logits = np.array([[0.5, 0], [3, 0], [1, 0]], np.float32)
+    assert logit_offsets(logits, np.array([1, 1, 0]), {1: 1e-12}) == pytest.approx([0, 0.5], abs=2e-4)
+
+
 def test_a_recall_that_is_reached_changes_nothing():
     logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
     assert logit_offsets(logits, np.array([0, 1, 2, 1]), {1: 0.5}).tolist() == [0, 0, 0]
@@ -89,8 +94,11 @@ def test_a_models_bias_takes_the_offsets(keras, pooled):
         expected[faces.labels.index(label)] = offset
     np.testing.assert_allclose(after - before, np.tile(expected, (len(faces), 1)), atol=1e-4)
     position = faces.labels.index("fear")
-    assert shifted.recall_before["fear"] == recall(before, faces.label_indices, position) < 0.6
-    assert shifted.recall_after["fear"] == recall(after, faces.label_indices, position) >= 0.6
+    assert shifted.recall_before["fear"] == pytest.approx(recall(before, faces.label_indices, position))
+    assert shifted.recall_before["fear"] < 0.6
+    assert shifted.recall_after["fear"] >= 0.6
+    for label, found in shifted.recall_after.items():
+        assert found == pytest.approx(recall(after, faces.label_indices, faces.labels.index(label)), abs=1e-6)
     assert shifted.top1_after == pytest.approx((after.argmax(axis=1) == faces.label_indices).mean())
     assert set(shifted.to_json()) == {"offsets", "recall_before", "recall_after", "top1_before", "top1_after"}
 

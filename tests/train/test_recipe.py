@@ -145,7 +145,9 @@ def test_every_field_has_a_change_below():
 def test_a_changed_field_is_named(field):
     recipe = Recipe(architecture="mini_xception")
     other = dataclasses.replace(recipe, **{field: CHANGES[field]})
-    assert recipe.differences(json.loads(json.dumps(other.to_json()))) == [field]
+    # The steps do not depend on the recalls: one may ask for less when the training is done.
+    named = [] if field == "recall_floors" else [field]
+    assert recipe.differences(json.loads(json.dumps(other.to_json()))) == named
 
 
 def test_a_missing_field_is_named():

@@ -51,6 +51,17 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+KEPT_OF_A_START = (
+    "command",
+    "recipe",
+    "data",
+    "curve",
+    "ms_per_image",
+    "machine",
+    "accelerator",
+    "teachers",
+    "started_from",
+)
 FILES = ["README.md", "curve.png", "model.keras", "record.json"]
 
 
@@ -368,12 +379,9 @@ def test_a_run_starts_from_another_runs_weights(run, recipe, tiny_csv, out, kera
     assert record["started_from"] == {
         "model_sha256": digest,
         "labels": before["model"]["labels"],
-        **{
-            key: before[key]
-            for key in ("command", "recipe", "data", "curve", "ms_per_image", "teachers", "started_from")
-        },
+        **{key: before[key] for key in KEPT_OF_A_START},
     }
-    assert f"The initial weights came from `{before['command']}`." in (out / "README.md").read_text()
+    assert f"The initial weights came from\n\n    {before['command']}\n" in (out / "README.md").read_text()
 
 
 def test_recalls_asked_for_are_reached_on_held_out_images_and_told(run, recipe, tiny_csv, out, keras):
@@ -392,28 +400,75 @@ def test_recalls_asked_for_are_reached_on_held_out_images_and_told(run, recipe, 
     offsets = np.zeros(7)
     offsets[2] = shifted["offsets"]["fear"]
     np.testing.assert_allclose(mine[-1] - theirs[-1], offsets, atol=1e-5)
-    assert ("Then logits were raised: fear by" in (out / "README.md").read_text()) == bool(offsets.any())
+    assert offsets.any()
+    assert f"Then logits were raised: fear by {offsets[2]:.2f}." in (out / "README.md").read_text()
 
 
-def test_no_epochs_shift_the_decision_of_a_start_and_nothing_else(run, recipe, tiny_csv, out, keras, first):
+@pytest.fixture
+def start(run, recipe, tiny_csv, out, capsys) -> Path:
+    """A finished run that held out enough for recalls."""
+    folder = out.with_name("start")
+    train(run, replace(recipe, validation_fraction=0.4), tiny_csv, folder)
+    capsys.readouterr()
+    return folder
+
+
+def test_no_epochs_shift_the_decision_of_a_start_and_nothing_else(run, recipe, tiny_csv, out, keras, start):
     asked = replace(recipe, epochs=0, validation_fraction=0.4, recall_floors=(("fear", 0.9),))
-    record = train(run, asked, tiny_csv, out, start_from=first)
+    record = train(run, asked, tiny_csv, out, start_from=start)
     assert (record["curve"], record["ms_per_image"], record["kept_epoch"]) == ([], 0.0, 0)
-    mine, theirs = (keras.saving.load_model(folder / "model.keras").get_weights() for folder in (out, first))
+    mine, theirs = (keras.saving.load_model(folder / "model.keras").get_weights() for folder in (out, start))
     for ours, other in zip(mine[:-1], theirs[:-1], strict=True):
         np.testing.assert_array_equal(ours, other)
     assert mine[-1][2] - theirs[-1][2] == pytest.approx(record["shifted_decision"]["offsets"]["fear"], abs=1e-5)
     assert names(out) == ["README.md", "model.keras", "record.json"]
     card = (out / "README.md").read_text()
-    assert "They were not trained any further." in card
+    assert "This run trained nothing. The initial weights came from" in card
     assert "curve.png" not in card
     assert "training time" not in card
 
 
-def test_no_epochs_need_a_start_and_a_recall(run, recipe, tiny_csv, out, first):
-    for changes, options in (({}, {"start_from": first}), ({"recall_floors": (("fear", 0.9),)}, {})):
-        with pytest.raises(UsageError, match="--epochs 0 trains nothing"):
-            train(run, replace(recipe, epochs=0, **changes), tiny_csv, out, **options)
+def test_no_epochs_leave_an_unfinished_run_alone(run, recipe, tiny_csv, out, start):
+    unfinished = out.with_name("mine.partial")
+    unfinished.mkdir()
+    (unfinished / "state.json").write_text("{}")
+    asked = replace(recipe, epochs=0, validation_fraction=0.4, recall_floors=(("fear", 0.9),))
+    train(run, asked, tiny_csv, out, start_from=start, restart=True)
+    assert names(unfinished) == ["state.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({}, {"start_from": "start"}, "--epochs 0 trains nothing: expected a --start-from whose decision"),
+        ({"recall_floors": (("fear", 0.9),)}, {}, "--epochs 0 trains nothing: expected a --start-from whose decision"),
+        (
+            {"recall_floors": (("fear", 0.9),), "teacher_share": 0.5},
+            {"start_from": "start", "teachers": ["start"]},
+            "--epochs 0 trains nothing: leave --votes and --teacher away",
+        ),
+        ({"epochs": 1, "views": 2}, {}, "--views saves teachers work and costs variety"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(run, recipe, tiny_csv, out, start, changes, options, message):
+    known = {"start": start}
+    given = {
+        name: [known[each] for each in value] if isinstance(value, list) else known[value]
+        for name, value in options.items()
+    }
+    with pytest.raises(UsageError, match=message):
+        train(run, replace(recipe, **{"epochs": 0, **changes}), tiny_csv, out, **given)
+
+
+def test_a_start_that_may_have_learned_the_held_out_images_is_refused(run, recipe, tiny_csv, out, start):
+    asked = replace(recipe, epochs=0, validation_fraction=0.5, recall_floors=(("fear", 0.9),))
+    with pytest.raises(UsageError, match="held out others; repeat its --data, --validation-fraction and --split-seed"):
+        train(run, asked, tiny_csv, out, start_from=start)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_other_recalls_may_be_asked_of_an_unfinished_run(run, recipe, tiny_csv, out):
+    assert train(run, replace(recipe, recall_floors=()), tiny_csv, out)["shifted_decision"] is None
 
 
 def test_a_recall_of_an_unknown_class_is_told_before_training(run, recipe, tiny_csv, out):

@@ -31,6 +31,8 @@ def folder(tmp_path, model):
         "data": {"name": "FER-2013"},
         "curve": [{"train_loss": 1.5}],
         "ms_per_image": 2.5,
+        "machine": None,
+        "accelerator": None,
         "teachers": None,
         "started_from": None,
         "model": {
@@ -61,6 +63,8 @@ def test_weights_and_history_are_those_of_the_folder(folder, model):
         "recipe": {"epochs": 3},
         "curve": [{"train_loss": 1.5}],
         "ms_per_image": 2.5,
+        "machine": None,
+        "accelerator": None,
         "teachers": None,
         "started_from": None,
     }

@@ -94,8 +94,8 @@ def _recipe_text(record: dict[str, Any]) -> str:
     recipe = record["recipe"]
     before = record["started_from"]
     start = _history_text(before) if before else ""
-    if before and not record["curve"]:
-        return f"{start}They were not trained any further.{_shifted_text(record)}"
+    if not record["curve"]:
+        return f"This run trained nothing. {start}{_shifted_text(record)}"
     if recipe["pretrained"]:
         start = "The body began with ImageNet weights.\n"
     optimizer = f"SGD with Nesterov momentum {recipe['momentum']:g}" if recipe["optimizer"] == "sgd" else "AdamW"
@@ -106,40 +106,45 @@ def _recipe_text(record: dict[str, Any]) -> str:
         f"{start}{len(record['curve'])} epochs of {optimizer}, batch {recipe['batch_size']}, schedule "
         f"{recipe['schedule']} with peak rate {recipe['peak_rate']:g}, weight decay {recipe['weight_decay']:g}, "
         f"products in {recipe['compute_dtype']}, seed {recipe['seed']}.\n"
-        f"Kept are {kept} of epoch {record['kept_epoch']}{patience}.{_shifted_text(record)}"
+        f"Kept are {kept} of epoch {record['kept_epoch']}{patience}.\n{_shifted_text(record)}"
     )
 
 
 def _shifted_text(record: dict[str, Any]) -> str:
-    shifted = record.get("shifted_decision")
-    if not shifted:
+    shifted = record.get("shifted_decision") or {"offsets": {}}
+    raised = {label: offset for label, offset in shifted["offsets"].items() if offset}
+    if not raised:
         return ""
-    parts = ", ".join(
-        f"{label} by {offset:.2f} (recall on held-out images {100 * shifted['recall_before'][label]:.0f} to "
-        f"{100 * shifted['recall_after'][label]:.0f} %)"
-        for label, offset in shifted["offsets"].items()
+    rows = "\n".join(
+        f"| {label} | {100 * before:.1f} | {100 * shifted['recall_after'][label]:.1f} |"
+        for label, before in shifted["recall_before"].items()
     )
-    top1 = " to ".join(f"{100 * shifted[when]:.1f}" for when in ("top1_before", "top1_after"))
-    return (
-        f"\nThen logits were raised: {parts}; top-1 on held-out images {top1} %. "
-        "The probabilities of these classes are higher than right by that."
-    )
+    top1 = " | ".join(f"{100 * shifted[when]:.1f}" for when in ("top1_before", "top1_after"))
+    offsets = ", ".join(f"{label} by {offset:.2f}" for label, offset in raised.items())
+    return f"""
+Then logits were raised: {offsets}. The probabilities of these classes are too high by this shift.
+On the held-out images:
+
+| recall / % | before | after |
+| --- | --- | --- |
+{rows}
+| top-1 | {top1} |
+"""
 
 
 def _history_text(before: dict[str, Any]) -> str:
-    """Name the runs behind the initial weights, the last one first."""
-    texts = [f"The initial weights came from `{before['command']}`.\n"]
-    while before.get("started_from"):
-        before = before["started_from"]
-        texts.append(f"Its own came from `{before['command']}`.\n")
-    return "".join(texts)
+    """Tell of the runs behind the initial weights, the last one first."""
+    text = f"The initial weights came from\n\n    {before['command']}\n\n"
+    if before.get("recipe", {}).get("vote_share") is not None:
+        text += f"Targets: {_targets_text(before)}.\n"
+    return text + (_history_text(before["started_from"]) if before.get("started_from") else "")
 
 
 def _targets_text(record: dict[str, Any]) -> str:
     recipe = record["recipe"]
     votes, teachers = recipe["vote_share"], recipe["teacher_share"]
     parts = [(1 - votes - teachers, "label"), (votes, "E[label | FER+ votes]")]
-    names = ", ".join(each["name"] for each in record["teachers"])
+    names = ", ".join(each["name"] for each in record.get("teachers") or [])
     parts.append((teachers, f"probabilities of {names}"))
     return " + ".join(f"{share:g} x {what}" for share, what in parts if share > 1e-9)
 

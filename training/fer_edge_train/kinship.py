@@ -7,7 +7,7 @@ from typing import Any
 from fer_edge.errors import UsageError
 from fer_edge_train.training_data import TrainingData
 
-__all__ = ["check_kinship"]
+__all__ = ["check_held_out", "check_kinship"]
 
 
 def check_kinship(history: dict[str, Any], data: TrainingData) -> None:
@@ -36,4 +36,21 @@ def check_kinship(history: dict[str, Any], data: TrainingData) -> None:
             f"the model of `{command}` was trained on another division of {', '.join(sorted(common))} than this run's, "
             "and may have seen what this run is measured on; train it with the same data, --split-seed, --fold, "
             "--test-share and --by-subject"
+        )
+
+
+def check_held_out(history: dict[str, Any], data: TrainingData) -> None:
+    """Check that a model that gives initial weights held out what the run holds out, so that it has not learned it.
+
+    Args:
+        history: "command" and "data" of the model's record.
+        data: of the run.
+
+    Raises:
+        UsageError: it held out other images, or its record does not say which.
+    """
+    if history["data"].get("held_out_digest") != data.description["held_out_digest"]:
+        raise UsageError(
+            f"--recall is measured on held-out images, and the model of `{history['command']}` held out others; repeat "
+            "its --data, --validation-fraction and --split-seed"
         )

@@ -32,7 +32,7 @@ class ShiftedDecision:
 
     Attributes:
         offsets: added to the logit of each class that was asked for.
-        recall_before, recall_after: of each such class on the held-out images.
+        recall_before, recall_after: of every class that has held-out images, on them.
         top1_before, top1_after: on the held-out images.
     """
 
@@ -88,7 +88,7 @@ def logit_offsets(
             own = wide[label_indices == position]
             others = np.delete(own + offsets, position, axis=1).max(axis=1)
             needed = np.sort(others - own[:, position])
-            n_right = int(np.ceil(floor * len(own) - 1e-9))
+            n_right = max(int(np.ceil(floor * len(own) - 1e-9)), 1)
             offsets[position] = max(offsets[position], needed[n_right - 1] + _BEYOND_TIE)
         if (offsets == before).all():
             return offsets
@@ -116,21 +116,23 @@ def reach_recall_floors(model: Any, held_out: FaceSet, floors: Mapping[str, floa
     if not np.allclose(after, before + offsets, atol=1e-3):
         raise UsageError(f"{model.name}: expected a last layer whose bias is added to the logits; leave --recall away")
     old, new = (accuracy(logits.argmax(axis=1), held_out.label_indices).top1 for logits in (before, after))
-    recalls = [
-        {
-            held_out.labels[position]: float((logits.argmax(axis=1) == position)[of_class].mean())
-            for position in positions
-            for of_class in [held_out.label_indices == position]
-        }
-        for logits in (before, after)
-    ]
     return ShiftedDecision(
         offsets={held_out.labels[position]: round(float(offsets[position]), 6) for position in positions},
-        recall_before=recalls[0],
-        recall_after=recalls[1],
+        recall_before=_recalls(before, held_out),
+        recall_after=_recalls(after, held_out),
         top1_before=old,
         top1_after=new,
     )
+
+
+def _recalls(logits: npt.NDArray[np.float32], faces: FaceSet) -> dict[str, float]:
+    """Return the recall of each class that has images."""
+    answers = logits.argmax(axis=1)
+    return {
+        label: round(float((answers == position)[of_class].mean()), 6)
+        for position, label in enumerate(faces.labels)
+        if (of_class := faces.label_indices == position).any()
+    }
 
 
 def _add_to_logits(model: Any, offsets: npt.NDArray[np.float64]) -> None:

@@ -38,8 +38,8 @@ class Recipe:
         label_smoothing: share of the uniform distribution in the targets.
         vote_share: share of E[label | FER+ votes] in the targets; 0 without votes.
         teacher_share: share of the teachers' mean probabilities in the targets; 0 without teachers.
-        views: the training images are augmented this many times and the epochs see these views in turn, so that
-            teachers answer each once; 0 augments anew in every epoch.
+        views: so many fixed augmentations of the training images, which the epochs see in turn, so that
+            teachers' answers can be remembered; 0 augments anew in every epoch.
         class_weight_power: an image counts (1 / images of its class) to this power; 0 all alike, 1 balanced.
         focal_gamma: a target's loss counts (1 - probability) to this power (Lin et al., "Focal Loss", 2017); 0 none.
         recall_floors: (class, recall) pairs that the decision is shifted for after training, see `recall_floors`.
@@ -147,7 +147,7 @@ class Recipe:
         return data
 
     def differences(self, other_json: dict[str, Any]) -> list[str]:
-        """Name the fields in which a recipe's JSON differs from this one."""
+        """Name the fields in which a recipe's JSON differs from this one, as far as the steps depend on them."""
         mine = self.to_json()
-        names = [item.name for item in fields(self)]
+        names = [item.name for item in fields(self) if item.name != "recall_floors"]
         return [name for name in names if mine[name] != other_json.get(name)]

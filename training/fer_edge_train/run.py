@@ -19,7 +19,7 @@ from fer_edge.files import atomic_path, check_folder_target, replace_folder, sha
 from fer_edge_train import zoo
 from fer_edge_train.card import model_card
 from fer_edge_train.checkpoints import Checkpoints
-from fer_edge_train.kinship import check_kinship
+from fer_edge_train.kinship import check_held_out, check_kinship
 from fer_edge_train.model_folder import RECORD_NAME
 from fer_edge_train.plots import plot_curve
 from fer_edge_train.progress import make_progress
@@ -27,7 +27,7 @@ from fer_edge_train.recall_floors import check_recall_floors, reach_recall_floor
 from fer_edge_train.recipe import Recipe
 from fer_edge_train.start import Start, pretrained_weights, read_start
 from fer_edge_train.teachers import Teacher, read_teachers
-from fer_edge_train.training import TrainingResult, train
+from fer_edge_train.training import TrainingResult, train, untrained
 from fer_edge_train.training_data import TrainingData, read_training_data
 from fer_edge_train.training_record import measure, training_record
 
@@ -88,14 +88,19 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
             check_kinship(model.history, data)
     floors = dict(recipe.recall_floors)
     check_recall_floors(floors, data.held_out)
+    if floors and start is not None:
+        check_held_out(start.history, data)
     weights = _initial_weights(recipe, inputs, start, len(data.training.labels))
     checkpoints = Checkpoints(out.with_name(out.name + ".partial"))
-    # What was asked for can be done: only now may an unfinished run be given up.
-    if restart:
-        checkpoints.forget()
-    checkpoints.check_same_run(recipe, data.digest(), keras.backend.backend())
-    checkpoints.prepare()
-    result = _train(recipe, data, checkpoints, weights, teachers)
+    if recipe.epochs:
+        # What was asked for can be done: only now may an unfinished run be given up.
+        if restart:
+            checkpoints.forget()
+        checkpoints.check_same_run(recipe, data.digest(), keras.backend.backend())
+        checkpoints.prepare()
+        result = _train(recipe, data, checkpoints, weights, teachers)
+    else:
+        result = untrained(recipe, len(data.training.labels), weights)
     shifted = reach_recall_floors(result.model, data.held_out, floors) if floors else None
     measured = {name: measure(result.model, faces) for name, faces in data.tests.items()}
     record = training_record(
@@ -109,7 +114,8 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
         teachers=teachers,
     )
     _write_folder(out, result.model, record)
-    checkpoints.forget()
+    if recipe.epochs:
+        checkpoints.forget()
     for name, figures in measured.items():
         sys.stdout.write(f"{out}: {name} {figures.accuracy}\n")
     return record
@@ -118,6 +124,10 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
 def _check_inputs(recipe: Recipe, inputs: RunInputs) -> None:
     if not recipe.epochs and (inputs.start_from is None or not recipe.recall_floors):
         raise UsageError("--epochs 0 trains nothing: expected a --start-from whose decision --recall shifts")
+    if not recipe.epochs and (inputs.votes is not None or inputs.teachers):
+        raise UsageError("--epochs 0 trains nothing: leave --votes and --teacher away")
+    if recipe.views and not inputs.teachers:
+        raise UsageError("--views saves teachers work and costs variety; leave it away, or give a --teacher")
     if recipe.vote_share and inputs.votes is None:
         raise UsageError("a vote share above 0 needs the votes: give --votes fer2013new.csv")
     if inputs.votes is not None and not recipe.vote_share:

@@ -48,7 +48,7 @@ def read_start(folder: Path, recipe: Recipe) -> Start:
             f"found {architecture} {source.input_shape_hwc}"
         )
     model = keras.saving.load_model(source.path, compile=False)
-    kept = ("command", "recipe", "data", "curve", "ms_per_image", "teachers", "started_from")
+    kept = ("command", "recipe", "data", "curve", "ms_per_image", "machine", "accelerator", "teachers", "started_from")
     return Start(
         weights=model.get_weights(),
         sha256=source.sha256,

@@ -24,7 +24,7 @@ from fer_edge_train.recipe import Recipe
 from fer_edge_train.schedules import rate_factor
 from fer_edge_train.trainer import Arrays, Floats, Trainer, TrainerSetup, image_weights
 
-__all__ = ["DivergedError", "Progress", "TrainingResult", "make_trainer", "train"]
+__all__ = ["DivergedError", "Progress", "TrainingResult", "make_trainer", "train", "untrained"]
 
 
 class DivergedError(FerEdgeError, ArithmeticError):
@@ -164,10 +164,21 @@ def train(
     return TrainingResult(
         model=model,
         curve=state.curve,
-        ms_per_image=1000.0 * seconds / n_images if n_images else 0.0,
+        ms_per_image=1000.0 * seconds / n_images,
         input_wait_share=waited / seconds if seconds else 0.0,
-        kept_epoch=_best_epoch(state.curve) + 1 if recipe.patience and state.curve else state.epochs_done,
+        kept_epoch=_best_epoch(state.curve) + 1 if recipe.patience else state.epochs_done,
     )
+
+
+def untrained(
+    recipe: Recipe, n_classes: int, initial_weights: Sequence[npt.NDArray[np.float32]] | None
+) -> TrainingResult:
+    """Return the network of a recipe without epochs: its initial weights as they are."""
+    keras.utils.set_random_seed(recipe.seed)
+    model = zoo.build(recipe.architecture, recipe.input_shape_hwc, n_classes)
+    if initial_weights is not None:
+        model.set_weights(initial_weights)
+    return TrainingResult(model=model, curve=[], ms_per_image=0.0, input_wait_share=0.0, kept_epoch=0)
 
 
 def _check_finite(name: str, value: float, epoch: int, recipe: Recipe) -> None:

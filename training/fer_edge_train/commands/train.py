@@ -31,7 +31,11 @@ _NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("label_smoothing", "X", "share of the uniform distribution in the targets"),
         ("class_weight_power", "X", "weight of rare classes: 0 none, 1 balanced"),
         ("focal_gamma", "X", "focal loss; 0 for none"),
-        ("views", "N", "augment N times, and let teachers answer each view once; 0 augments anew in every epoch"),
+        (
+            "views",
+            "N",
+            "fixed augmentations that the epochs see in turn, for teachers to answer once; 0: anew each epoch",
+        ),
     ),
     "data": (
         ("validation_fraction", "X", "part of the training images held out to watch the run"),

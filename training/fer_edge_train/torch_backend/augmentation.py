@@ -1,4 +1,4 @@
-"""The changes of training faces computed by torch, many faces at once: on a GPU, thousands of times the steps' rate.
+"""The changes of training faces computed by torch, thousands of faces at once, where the network is trained.
 
 The numbers are those that `fer_edge_train.augmentation` draws, with the same meaning. A warp weighs pixels exactly,
 OpenCV in steps of 1/32, so that pixel values may differ by a few units; the noise comes from torch's generator.
