@@ -22,7 +22,18 @@ __all__ = [
 ]
 
 _COMPARED_OPS = frozenset(
-    {"Add", "Conv", "DequantizeLinear", "GlobalAveragePool", "MaxPool", "QuantizeLinear", "Reshape", "Squeeze"}
+    {
+        "Add",
+        "AveragePool",
+        "Conv",
+        "DequantizeLinear",
+        "Gemm",
+        "GlobalAveragePool",
+        "MaxPool",
+        "QuantizeLinear",
+        "Reshape",
+        "Squeeze",
+    }
 )
 # A scale that is such a multiple already, but for rounding, keeps it.
 _LOG2_TOLERANCE = 1e-6

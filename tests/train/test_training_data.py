@@ -171,7 +171,7 @@ def test_the_digest_names_images_targets_and_what_is_watched(tmp_path):
     base = read(RECIPE, csv)
     assert base.digest() == read(RECIPE, csv).digest()
     others = [
-        read(replace(RECIPE, seed=1), csv),
+        read(replace(RECIPE, split_seed=1), csv),
         read(replace(RECIPE, label_smoothing=0.2), csv),
         replace(base, held_out=base.training),
     ]
