@@ -8,6 +8,7 @@ become part of the last layer's bias, so that nothing changes for whoever runs t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.classifier import softmax
 from fer_edge.errors import UsageError
 from fer_edge_train.datasets import FaceSet
+from fer_edge_train.evaluation import Evaluation, evaluate
 from fer_edge_train.keras_trainer import predict_logits
-from fer_edge_train.metrics import accuracy
 
 __all__ = ["ShiftedDecision", "check_recall_floors", "logit_offsets", "reach_recall_floors"]
 
@@ -115,24 +117,19 @@ def reach_recall_floors(model: Any, held_out: FaceSet, floors: Mapping[str, floa
     after = predict_logits(model, held_out.images)
     if not np.allclose(after, before + offsets, atol=1e-3):
         raise UsageError(f"{model.name}: expected a last layer whose bias is added to the logits; leave --recall away")
-    old, new = (accuracy(logits.argmax(axis=1), held_out.label_indices).top1 for logits in (before, after))
+    old, new = (evaluate(softmax(logits), held_out) for logits in (before, after))
     return ShiftedDecision(
         offsets={held_out.labels[position]: round(float(offsets[position]), 6) for position in positions},
-        recall_before=_recalls(before, held_out),
-        recall_after=_recalls(after, held_out),
-        top1_before=old,
-        top1_after=new,
+        recall_before=_recalls(old),
+        recall_after=_recalls(new),
+        top1_before=old.accuracy.top1,
+        top1_after=new.accuracy.top1,
     )
 
 
-def _recalls(logits: npt.NDArray[np.float32], faces: FaceSet) -> dict[str, float]:
+def _recalls(found: Evaluation) -> dict[str, float]:
     """Return the recall of each class that has images."""
-    answers = logits.argmax(axis=1)
-    return {
-        label: round(float((answers == position)[of_class].mean()), 6)
-        for position, label in enumerate(faces.labels)
-        if (of_class := faces.label_indices == position).any()
-    }
+    return {label: round(recall, 6) for label, recall in found.recall.items() if not math.isnan(recall)}
 
 
 def _add_to_logits(model: Any, offsets: npt.NDArray[np.float64]) -> None:

@@ -107,13 +107,10 @@ def train(
         InputError: the state in `checkpoints` cannot be read.
         OutputError: a checkpoint cannot be written.
     """
-    keras.utils.set_random_seed(recipe.seed)
     n_classes = len(faces.labels)
     n_steps = steps_per_epoch(len(faces), recipe.batch_size)
     targets_f32 = targets.astype(np.float32)
-    model = zoo.build(recipe.architecture, recipe.input_shape_hwc, n_classes)
-    if initial_weights is not None:
-        model.set_weights(initial_weights)
+    model = _initial_model(recipe, n_classes, initial_weights)
     weights = image_weights(faces.label_indices, n_classes, recipe.class_weight_power)
     trainer = make_trainer(TrainerSetup(model=model, recipe=recipe, teachers=teachers))
 
@@ -174,11 +171,16 @@ def untrained(
     recipe: Recipe, n_classes: int, initial_weights: Sequence[npt.NDArray[np.float32]] | None
 ) -> TrainingResult:
     """Return the network of a recipe without epochs: its initial weights as they are."""
+    model = _initial_model(recipe, n_classes, initial_weights)
+    return TrainingResult(model=model, curve=[], ms_per_image=0.0, input_wait_share=0.0, kept_epoch=0)
+
+
+def _initial_model(recipe: Recipe, n_classes: int, initial_weights: Sequence[npt.NDArray[np.float32]] | None) -> Any:
     keras.utils.set_random_seed(recipe.seed)
     model = zoo.build(recipe.architecture, recipe.input_shape_hwc, n_classes)
     if initial_weights is not None:
         model.set_weights(initial_weights)
-    return TrainingResult(model=model, curve=[], ms_per_image=0.0, input_wait_share=0.0, kept_epoch=0)
+    return model
 
 
 def _check_finite(name: str, value: float, epoch: int, recipe: Recipe) -> None:

@@ -10,9 +10,9 @@ the input size (96 x 96, the smallest that its ImageNet weights were made for).
 The body was trained on (pixel - 127.5) / 127.5, and gets (pixel - 128) / 128: less than 1 / 127 apart, too little to
 spend an operation on. A gray picture is given to it three times.
 
-keras.applications lets the body's normalizations keep 0.999 of their moments in each step. A fine-tuning of 1,300 steps
-would end with a quarter of ImageNet's moments under weights that have left them, and the running network then gets 15
-points fewer right than the training one. They keep 0.99 here, as Keras' own layer does.
+keras.applications lets the body's normalizations keep 0.999 of their moments in each step. A fine-tuning of 1,300
+steps would end with a quarter of ImageNet's moments (0.999 ** 1300) under weights that have left them: the running
+network would not be the trained one. They keep 0.99 here, as Keras' own layer does.
 """
 
 from __future__ import annotations

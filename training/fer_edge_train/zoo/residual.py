@@ -1,4 +1,4 @@
-"""The basic residual block, and the networks of it that differ in nothing but their stages.
+"""The basic residual block, and the networks of it, which differ in their stem and stages.
 
 Two 3 x 3 convolutions beside a shortcut (He et al., "Deep Residual Learning", 2016); a shortcut that halves the picture
 averages before its 1 x 1 convolution (He et al., "Bag of Tricks", 2019, ResNet-D).
@@ -49,25 +49,29 @@ def residual_network(
     input_shape_hwc: tuple[int, int, int],
     n_classes: int,
     *,
-    stages: Sequence[tuple[int, int]],
+    stem: Sequence[tuple[str, int, int]],
+    stages: Sequence[tuple[int, int, bool]],
     dropout: float,
     name: str,
 ) -> Any:
-    """Return an uncompiled network from pixels in [-1, 1) to logits: a convolution, stages of blocks, mean, dropout.
+    """Return an uncompiled network from pixels in [-1, 1) to logits: convolutions, stages of blocks, mean, dropout.
 
     Args:
         input_shape_hwc: height, width and channels of one image.
         n_classes: length of the logits.
-        stages: filters and number of blocks; each stage but the first halves the picture.
+        stem: name, filters and strides of each convolution before the blocks.
+        stages: filters, number of blocks, and whether they are separable; each stage but the first halves the picture.
         dropout: share of the means left out while training.
         name: of the network.
     """
     pixels = keras.Input(input_shape_hwc, name="pixels")
-    x = layers.ReLU(name="stem_relu")(convolution(pixels, stages[0][0], name="stem"))
-    for stage, (filters, n_blocks) in enumerate(stages):
+    x = pixels
+    for layer_name, filters, strides in stem:
+        x = layers.ReLU(name=f"{layer_name}_relu")(convolution(x, filters, strides=strides, name=layer_name))
+    for stage, (filters, n_blocks, separable) in enumerate(stages):
         for block in range(n_blocks):
             strides = 2 if stage > 0 and block == 0 else 1
-            x = basic_block(x, filters, strides=strides, name=f"stage{stage}_block{block}")
+            x = basic_block(x, filters, strides=strides, separable=separable, name=f"stage{stage}_block{block}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(pixels, layers.Dense(n_classes, name="logits")(x), name=name)

@@ -12,7 +12,8 @@ from fer_edge_train.zoo.residual import residual_network
 
 __all__ = ["ARCHITECTURE", "build_resnet_large"]
 
-_STAGES = ((48, 1), (96, 2), (192, 3), (256, 2))  # filters and blocks; each stage but the first halves the picture
+_STEM = (("stem", 48, 1),)
+_STAGES = ((48, 1, False), (96, 2, False), (192, 3, False), (256, 2, False))
 _DROPOUT = 0.4
 
 
@@ -23,7 +24,9 @@ def build_resnet_large(input_shape_hwc: tuple[int, int, int], n_classes: int) ->
         input_shape_hwc: height, width and channels of one image.
         n_classes: length of the logits.
     """
-    return residual_network(input_shape_hwc, n_classes, stages=_STAGES, dropout=_DROPOUT, name="resnet_large")
+    return residual_network(
+        input_shape_hwc, n_classes, stem=_STEM, stages=_STAGES, dropout=_DROPOUT, name="resnet_large"
+    )
 
 
 ARCHITECTURE = Architecture(

@@ -12,7 +12,8 @@ from fer_edge_train.zoo.residual import residual_network
 
 __all__ = ["ARCHITECTURE", "build_resnet_medium"]
 
-_STAGES = ((40, 1), (72, 2), (144, 3), (256, 1))  # filters and blocks; each stage but the first halves the picture
+_STEM = (("stem", 40, 1),)
+_STAGES = ((40, 1, False), (72, 2, False), (144, 3, False), (256, 1, False))
 _DROPOUT = 0.3
 
 
@@ -23,7 +24,9 @@ def build_resnet_medium(input_shape_hwc: tuple[int, int, int], n_classes: int) -
         input_shape_hwc: height, width and channels of one image.
         n_classes: length of the logits.
     """
-    return residual_network(input_shape_hwc, n_classes, stages=_STAGES, dropout=_DROPOUT, name="resnet_medium")
+    return residual_network(
+        input_shape_hwc, n_classes, stem=_STEM, stages=_STAGES, dropout=_DROPOUT, name="resnet_medium"
+    )
 
 
 ARCHITECTURE = Architecture(

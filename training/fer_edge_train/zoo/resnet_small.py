@@ -12,7 +12,8 @@ from fer_edge_train.zoo.residual import residual_network
 
 __all__ = ["ARCHITECTURE", "build_resnet_small"]
 
-_STAGES = ((24, 1), (64, 1), (128, 2), (256, 1))  # filters and blocks; each stage but the first halves the picture
+_STEM = (("stem", 24, 1),)
+_STAGES = ((24, 1, False), (64, 1, False), (128, 2, False), (256, 1, False))
 _DROPOUT = 0.3
 
 
@@ -23,7 +24,9 @@ def build_resnet_small(input_shape_hwc: tuple[int, int, int], n_classes: int) ->
         input_shape_hwc: height, width and channels of one image.
         n_classes: length of the logits.
     """
-    return residual_network(input_shape_hwc, n_classes, stages=_STAGES, dropout=_DROPOUT, name="resnet_small")
+    return residual_network(
+        input_shape_hwc, n_classes, stem=_STEM, stages=_STAGES, dropout=_DROPOUT, name="resnet_small"
+    )
 
 
 ARCHITECTURE = Architecture(

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-from keras import layers
-
 from fer_edge_train.zoo.architecture import Architecture
-from fer_edge_train.zoo.residual import basic_block, convolution
+from fer_edge_train.zoo.residual import residual_network
 
 __all__ = ["ARCHITECTURE", "build_sepnet_tiny"]
 
-_STEM_FILTERS = (16, 32)  # the second convolution halves the picture
-_STAGES = ((32, 3), (56, 3), (84, 1))  # filters and blocks; each stage but the first halves the picture
+_STEM = (("stem0", 16, 1), ("stem1", 32, 2))
+_STAGES = ((32, 3, True), (56, 3, True), (84, 1, True))
 _DROPOUT = 0.1
 
 
@@ -28,19 +25,9 @@ def build_sepnet_tiny(input_shape_hwc: tuple[int, int, int], n_classes: int) -> 
         input_shape_hwc: height, width and channels of one image.
         n_classes: length of the logits.
     """
-    pixels = keras.Input(input_shape_hwc, name="pixels")
-    x = pixels
-    for index, filters in enumerate(_STEM_FILTERS):
-        x = convolution(x, filters, strides=index + 1, name=f"stem{index}")
-        x = layers.ReLU(name=f"stem{index}_relu")(x)
-    for stage, (filters, n_blocks) in enumerate(_STAGES):
-        for block in range(n_blocks):
-            strides = 2 if stage > 0 and block == 0 else 1
-            x = basic_block(x, filters, strides=strides, separable=True, name=f"stage{stage}_block{block}")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dropout(_DROPOUT, name="dropout")(x)
-    logits = layers.Dense(n_classes, name="logits")(x)
-    return keras.Model(pixels, logits, name="sepnet_tiny")
+    return residual_network(
+        input_shape_hwc, n_classes, stem=_STEM, stages=_STAGES, dropout=_DROPOUT, name="sepnet_tiny"
+    )
 
 
 ARCHITECTURE = Architecture(
