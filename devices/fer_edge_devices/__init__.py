@@ -1,0 +1,1 @@
+"""What a device is and how it does: board, processor, temperatures, clocks, throttling, power and energy."""
