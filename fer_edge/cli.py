@@ -152,7 +152,17 @@ def _run_command(point: importlib.metadata.EntryPoint, words: list[str]) -> int:
         raise MissingExtraError(
             f'"fer-edge {point.name}" needs {error.name}, which is not installed; pip install "fer-edge[all]"'
         ) from error
-    parser = argparse.ArgumentParser(prog=f"fer-edge {point.name}", description=command.summary, allow_abbrev=False)
+    prog = f"fer-edge {point.name}"
+    if words and words[0] in command.actions:
+        prog, command, words = f"{prog} {words[0]}", command.actions[words[0]], words[1:]
+    actions = "\n".join(f"  {prog} {name:<10} {action.summary}" for name, action in command.actions.items())
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=command.summary,
+        epilog=f"see also:\n{actions}" if actions else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     command.configure(parser)
     code: int = command.run(parser.parse_args(words))
     return code

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Command"]
 
@@ -17,8 +17,10 @@ class Command:
         summary: one line for `--help`.
         configure: adds the arguments to a parser; imports nothing heavy.
         run: does the work and returns the exit code; raises FerEdgeError for what the user can mend.
+        actions: commands that a first word of this name runs instead, e.g. `fer-edge bench compare`.
     """
 
     summary: str
     configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    actions: Mapping[str, Command] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from fer_edge.images import check_is_file, read_image
 from fer_edge.picture_header import PICTURE_FORMATS, picture_format
 from fer_edge.video_container import HEAD_BYTES, VIDEO_FORMATS, VideoClaims, video_claims, video_format
 
-__all__ = ["PICTURE_SUFFIXES", "Frame", "Source", "open_source"]
+__all__ = ["PICTURE_SUFFIXES", "Frame", "Source", "open_source", "picture_paths"]
 
 Pixels = npt.NDArray[np.uint8]
 OnError = Callable[[InputError], object]
@@ -118,6 +118,21 @@ def open_source(spec: str, on_error: OnError | None = None) -> Source:
     )
 
 
+def picture_paths(folder: Path) -> list[Path]:
+    """Return a folder's own files that are meant as pictures, as `open_source` chooses and orders them.
+
+    Raises:
+        InputError: it cannot be read, or there are none.
+    """
+    try:
+        paths = sorted((path for path in folder.iterdir() if _is_meant_as_picture(path)), key=_natural_order)
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {error.strerror or error}") from error
+    if not paths:
+        raise InputError(f"{folder}: no pictures in this folder; expected files named {', '.join(PICTURE_SUFFIXES)}")
+    return paths
+
+
 class _PhotoSource(Source):
     kind = "photo"
 
@@ -133,14 +148,7 @@ class _FolderSource(Source):
 
     def __init__(self, folder: Path, report: OnError) -> None:
         self._report = report
-        try:
-            self._paths = sorted((path for path in folder.iterdir() if _is_meant_as_picture(path)), key=_natural_order)
-        except OSError as error:
-            raise InputError(f"cannot read the folder {folder}: {error.strerror or error}") from error
-        if not self._paths:
-            raise InputError(
-                f"{folder}: no pictures in this folder; expected files named {', '.join(PICTURE_SUFFIXES)}"
-            )
+        self._paths = picture_paths(folder)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths):

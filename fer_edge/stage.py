@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,10 @@ class Stage:
     A session is made for each batch size in `batch_sizes` (and for each image size) when it is first needed and kept,
     with its input buffer. A batch is cut into these sizes, largest first, so that engines with fixed shapes never pad
     nor allocate anew: sizes (1, 4, 16) run 23 images as 16 + 4 + 1 + 1 + 1.
+
+    Attributes:
+        engine_s: seconds spent inside the engine so far; what else a stage costs is Python's and numpy's.
+        n_images: images run so far.
     """
 
     def __init__(
@@ -66,6 +71,8 @@ class Stage:
         self._reference_kernels = reference_kernels
         self._batch_sizes = tuple(sorted(batch_sizes, reverse=True))
         self._sessions: dict[tuple[int, ...], _Loaded] = {}
+        self.engine_s = 0.0
+        self.n_images = 0
 
     @property
     def input_size_wh(self) -> tuple[int, int] | None:
@@ -94,7 +101,11 @@ class Stage:
     def run_stored(self, pixels: Pixels) -> tuple[npt.NDArray[Any], ...]:
         """Run one batch and return the outputs as the model's file stores them (quantized where it is)."""
         loaded = self._session(pixels.shape)
-        outputs = loaded.session.run(self.coding.encode(pixels, out=loaded.buffer))
+        encoded = self.coding.encode(pixels, out=loaded.buffer)
+        started = time.perf_counter()
+        outputs = loaded.session.run(encoded)
+        self.engine_s += time.perf_counter() - started
+        self.n_images += len(pixels)
         return tuple(outputs[position] for position in loaded.output_order)
 
     def forget_sessions(self) -> None:

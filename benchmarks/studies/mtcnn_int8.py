@@ -254,8 +254,7 @@ def float_detector() -> FaceDetector:
 
 def face_logits(name: str, images: Pixels) -> npt.NDArray[np.float32]:
     """Return the float network's log-odds for each image; for P-Net the largest of its map."""
-    stage = {"pnet": float_detector()._pnet, "rnet": float_detector()._rnet, "onet": float_detector()._onet}[name]
-    return stage.run(images)[0].reshape(len(images), -1).max(axis=1)
+    return float_detector().stages[name].run(images)[0].reshape(len(images), -1).max(axis=1)
 
 
 def calibration_photos(part: str, draw: int | None = None) -> Iterator[Pixels]:
@@ -439,7 +438,9 @@ def run_chains(photo: WiderPhoto, chains: Mapping[str, Chain]) -> dict[str, Dete
     for name, (pnet, rnet, onet) in chains.items():
         detector = FaceDetector(pnet.stage, rnet.stage, onet.stage, OPTIONS)
         if pnet.key not in proposals:
-            proposals[pnet.key] = detector._propose(octaves)
+            canvas = detector._canvas_for((width, height))
+            canvas.draw(octaves)
+            proposals[pnet.key] = detector._propose(canvas, *pnet.stage.run(canvas.pixels[np.newaxis]))
             pnet.stage.forget_sessions()
         if (pnet.key, rnet.key) not in survivors:
             survivors[pnet.key, rnet.key] = detector._reject(octaves, proposals[pnet.key])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,11 @@ from fer_edge.preprocess import halve
 from fer_edge.results import Detection
 from fer_edge.stage import Stage
 
-__all__ = ["DetectorOptions", "FaceDetector"]
+__all__ = ["STAGE_PARTS", "DetectorOptions", "FaceDetector"]
+
+# What a detection is timed by: the pyramid's drawing, P-Net itself, the choice among its cells, then R- and O-Net, each
+# with cutting its crops and choosing among its boxes.
+STAGE_PARTS = ("pyramid", "pnet", "proposals", "rnet", "onet")
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
@@ -81,20 +87,45 @@ class FaceDetector:
             InputError: the frame is not such an array.
             EngineError: the engine fails.
         """
+        return self.analyse(frame_bgr)[0]
+
+    def analyse(self, frame_bgr: Pixels) -> tuple[list[Detection], dict[str, float]]:
+        """Do the same and return beside the faces the duration in ms of each of STAGE_PARTS."""
         _check_frame(frame_bgr)
         octaves = [frame_bgr]
-        boxes = self._propose(octaves)
+        clock = time.perf_counter
+        started = clock()
+        canvas = self._canvas_for((frame_bgr.shape[1], frame_bgr.shape[0]))
+        if canvas.levels:
+            canvas.draw(octaves)
+        drawn = clock()
+        outputs = self._pnet.run(canvas.pixels[np.newaxis]) if canvas.levels else None
+        mapped = clock()
+        boxes = np.empty((0, 4), dtype=np.float32) if outputs is None else self._propose(canvas, *outputs)
+        proposed = clock()
         boxes = self._reject(octaves, boxes)
-        return self._finish(octaves, boxes)
+        rejected = clock()
+        found = self._finish(octaves, boxes)
+        times_s = (started, drawn, mapped, proposed, rejected, clock())
+        return found, {
+            part: 1000 * (end - begin) for part, begin, end in zip(STAGE_PARTS, times_s[:-1], times_s[1:], strict=True)
+        }
 
-    def _propose(self, octaves: list[Pixels]) -> Floats:
-        """P-Net on the pyramid; returns square boxes (n, 4)."""
-        height, width = octaves[0].shape[:2]
-        canvas = self._canvas_for((width, height))
-        if not canvas.levels:
-            return np.empty((0, 4), dtype=np.float32)
-        canvas.draw(octaves)
-        logit_map, offset_map = self._pnet.run(canvas.pixels[np.newaxis])
+    @property
+    def stages(self) -> Mapping[str, Stage]:
+        """Return the three networks by name: "pnet", "rnet", "onet"."""
+        return {"pnet": self._pnet, "rnet": self._rnet, "onet": self._onet}
+
+    @property
+    def canvas_size_wh(self) -> tuple[int, int]:
+        """Return width and height of what P-Net last ran on; (0, 0) before the first frame and where no level fits."""
+        if self._canvas is None:
+            return (0, 0)
+        height, width = self._canvas.pixels.shape[:2]
+        return (width, height)
+
+    def _propose(self, canvas: Canvas, logit_map: Floats, offset_map: Floats) -> Floats:
+        """Choose among P-Net's cells; returns square boxes (n, 4)."""
         logits = logit_map.reshape(-1)
         cells = np.flatnonzero(logits > self._pnet_logit)
         cells = cells[canvas.cell_level[cells] >= 0]
@@ -105,7 +136,8 @@ class FaceDetector:
 
         boxes = canvas.boxes_of_cells(cells)
         # Far apart, levels do not suppress each other: one pass does what one for each level would.
-        apart = canvas.cell_level[cells].astype(np.float32)[:, np.newaxis] * np.float32(4 * max(width, height))
+        longer_px = max(canvas.frame_size_wh)
+        apart = canvas.cell_level[cells].astype(np.float32)[:, np.newaxis] * np.float32(4 * longer_px)
         kept = non_maximum_suppression(boxes + apart, logits, _NMS_LEVEL, "union")
         cells, boxes, logits = cells[kept], boxes[kept], logits[kept]
         kept = non_maximum_suppression(boxes, logits, _NMS_PROPOSALS, "union")

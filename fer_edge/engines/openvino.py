@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 import zlib
+from collections.abc import Callable
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -63,22 +65,44 @@ class OpenVinoEngine:
             compiled = self._core.compile_model(graph, "CPU", settings)
         except (RuntimeError, ValueError, TypeError) as error:
             raise EngineError(f"openvino cannot load the model: {' '.join(str(error).split())}") from error
-        return _OpenVinoSession(compiled)
+        return _OpenVinoSession(compiled, self._module.Tensor)
 
 
 class _OpenVinoSession:
-    def __init__(self, compiled: Any) -> None:
+    """A compiled graph and its one request.
+
+    Given arrays, the request's own `infer` makes a tensor of each and a dictionary of results every time, which cost
+    0.12 ms of the 0.56 ms of a small classifier. A caller that hands over the same buffers again has them bound once.
+    """
+
+    def __init__(self, compiled: Any, tensor: Callable[..., Any]) -> None:
         self._request = compiled.create_infer_request()
+        self._tensor = tensor
+        self._bound: tuple[Array, ...] = ()
+        # The request does not keep the arrays alive whose memory it reads.
+        self._shared: tuple[Array, ...] = ()
         self.inputs = tuple(_spec(port) for port in compiled.inputs)
         self.outputs = tuple(_spec(port) for port in compiled.outputs)
 
     def run(self, *arrays: Array) -> tuple[Array, ...]:
         check_arrays(arrays, self.inputs)
         try:
-            results = self._request.infer(list(arrays), share_inputs=True, share_outputs=False)
+            if len(self._bound) != len(arrays) or any(map(is_not, arrays, self._bound)):
+                self._bind(arrays)
+            self._request.infer(share_outputs=True)
+            return tuple(self._request.get_output_tensor(i).data.copy() for i in range(len(self.outputs)))
         except (RuntimeError, ValueError, TypeError) as error:
             raise EngineError(f"openvino failed: {' '.join(str(error).split())}") from error
-        return tuple(results[i] for i in range(len(self.outputs)))
+
+    def _bind(self, arrays: tuple[Array, ...]) -> None:
+        # What may not be written to, or lies in memory with gaps, cannot be shared: its copy serves this one run.
+        shareable = [array.flags.writeable and array.flags.c_contiguous for array in arrays]
+        self._shared = tuple(
+            array if can else np.array(array, order="C") for array, can in zip(arrays, shareable, strict=True)
+        )
+        for index, array in enumerate(self._shared):
+            self._request.set_input_tensor(index, self._tensor(array, shared_memory=True))
+        self._bound = arrays if all(shareable) else ()
 
 
 def _inflated(data: bytes) -> bytes:

@@ -14,7 +14,7 @@ from fer_edge.errors import OutputError, UsageError
 from fer_edge.results import FrameAnalysis
 from fer_edge.sources import Frame, open_source
 
-NOTHING_FOUND = FrameAnalysis(faces=(), detect_ms=1.0, classify_ms=1.0)
+NOTHING_FOUND = FrameAnalysis(faces=(), detect_ms=1.0, classify_ms=1.0, stages_ms={})
 forced_or_not = pytest.mark.parametrize("force", [False, True], ids=["", "force"])
 
 

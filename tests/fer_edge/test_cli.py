@@ -137,6 +137,52 @@ def test_arguments_and_exit_code_pass_through(command):
     assert seen == [3]
 
 
+@pytest.fixture
+def command_with_action(monkeypatch):
+    """`fer-edge fake [WORD]` and `fer-edge fake weigh --kg N`; the words each of them got."""
+    seen = []
+    weigh = Command(
+        summary="weigh it",
+        configure=lambda parser: parser.add_argument("--kg", type=int),
+        run=lambda arguments: seen.append(("weigh", arguments.kg)) or 0,
+    )
+    made = Command(
+        summary="a command with an action",
+        configure=lambda parser: parser.add_argument("word", nargs="?"),
+        run=lambda arguments: seen.append(("fake", arguments.word)) or 0,
+        actions={"weigh": weigh},
+    )
+    monkeypatch.setitem(sys.modules, "fake_command", types.SimpleNamespace(COMMAND=made))
+    point = importlib.metadata.EntryPoint("fake", "fake_command:COMMAND", "fer_edge.commands")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point])
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param([], ("fake", None), id="alone"),
+        pytest.param(["bundle"], ("fake", "bundle"), id="a word of its own"),
+        pytest.param(["./weigh"], ("fake", "./weigh"), id="a folder of the action's name"),
+        pytest.param(["weigh", "--kg", "3"], ("weigh", 3), id="action"),
+    ],
+)
+def test_a_first_word_may_name_an_action(command_with_action, words, expected):
+    assert cli.main(["fake", *words]) == 0
+    assert command_with_action == [expected]
+
+
+def test_the_help_names_the_actions(command_with_action, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["fake", "--help"])
+    assert "see also:\n  fer-edge fake weigh" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["fake", "weigh", "--help"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: fer-edge fake weigh")
+    assert "see also" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -13,7 +13,9 @@ import pytest
 from runtime_support import ENGINE_NAMES, run_python, write_bundle
 
 from fer_edge.assets import demo_photo_path
+from fer_edge.classifier import STAGE_PARTS as CLASSIFIER_PARTS
 from fer_edge.detector import DetectorOptions
+from fer_edge.detector.mtcnn import STAGE_PARTS as DETECTOR_PARTS
 from fer_edge.errors import InputError, IntegrityError, MissingExtraError, UsageError
 from fer_edge.images import read_image
 from fer_edge.pipeline import EmotionPipeline
@@ -76,6 +78,34 @@ def test_an_analysis_tells_the_time_of_its_parts(pipelines, photo):
     assert len(analysis.faces) == 1
     assert 0 < analysis.detect_ms < 60_000
     assert 0 < analysis.classify_ms < 60_000
+    assert list(analysis.stages_ms) == ["pyramid", "pnet", "proposals", "rnet", "onet", "crop", "classify"]
+    assert min(analysis.stages_ms.values()) > 0
+    detecting = sum(analysis.stages_ms[name] for name in DETECTOR_PARTS)
+    assert 0.9 * analysis.detect_ms < detecting <= analysis.detect_ms
+    assert sum(analysis.stages_ms.values()) - detecting <= analysis.classify_ms
+
+
+@pytest.mark.parametrize("shape", [(240, 320, 3), (20, 20, 3)], ids=["nothing found", "too small for a face"])
+def test_a_frame_without_faces_has_the_same_parts(pipelines, shape):
+    analysis = pipelines("litert").analyse(np.zeros(shape, np.uint8))
+    assert analysis.faces == ()
+    assert list(analysis.stages_ms) == [*DETECTOR_PARTS, *CLASSIFIER_PARTS]
+
+
+def test_the_engines_time_and_the_images_add_up(pipelines, photo):
+    pipeline = pipelines("litert")
+    stages = [*pipeline.detector.stages.values(), pipeline.classifier.stage]
+    before = [(stage.engine_s, stage.n_images) for stage in stages]
+    analysis = pipeline.analyse(photo)
+    spent_ms = [1000 * (stage.engine_s - engine_s) for stage, (engine_s, _) in zip(stages, before, strict=True)]
+    images = [stage.n_images - n_images for stage, (_, n_images) in zip(stages, before, strict=True)]
+    for name, engine_ms in zip(("pnet", "rnet", "onet", "classify"), spent_ms, strict=True):
+        assert 0 < engine_ms <= analysis.stages_ms[name]
+    assert (images[0], images[3]) == (1, 1)
+    assert images[1] >= images[2] >= 1
+    width, height = pipeline.detector.canvas_size_wh
+    # The finest level of 512 x 512 for faces of 40 px is 154 px wide; the canvas holds all levels and little more.
+    assert 154 * 154 <= width * height < 2.5 * 154 * 154
 
 
 def test_no_face(pipelines):

@@ -198,6 +198,25 @@ def test_a_session_for_one_shape(default_bundle, engine, batch):
     np.testing.assert_array_equal(first, kept)
 
 
+def test_a_buffer_that_is_used_again_is_read_again(default_bundle, engine):
+    """A stage fills one buffer for every frame; other arrays may come between, some that cannot be shared."""
+    session = load(default_bundle, engine, input_shapes=((1, 48, 48, 1),))
+    rng = np.random.default_rng(0)
+    faces = [rng.integers(0, 256, (1, 48, 48, 1)).astype(np.float32) / 128 - 1 for _ in range(3)]
+    expected = [load(default_bundle, engine, input_shapes=((1, 48, 48, 1),)).run(face)[0] for face in faces]
+    buffer = np.empty((1, 48, 48, 1), np.float32)
+    read_only = faces[1].copy()
+    read_only.setflags(write=False)
+    with_gaps = np.zeros((1, 48, 96, 1), np.float32)[:, :, ::2]
+    with_gaps[...] = faces[2]
+    for order in ([0, 1, 2], [2, 2, 0], [1, 0, 1]):
+        for index in order:
+            buffer[...] = faces[index]
+            np.testing.assert_array_equal(session.run(buffer)[0], expected[index])
+        np.testing.assert_array_equal(session.run(read_only)[0], expected[1])
+        np.testing.assert_array_equal(session.run(with_gaps)[0], expected[2])
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
