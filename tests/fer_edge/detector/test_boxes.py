@@ -70,6 +70,14 @@ def test_equal_scores_keep_their_order():
     assert non_maximum_suppression(boxes, scores, 0.5, "union").tolist() == [1, 3, 0]
 
 
+def test_scores_below_nothing_count_too():
+    """Log-odds of a probability below a half are negative."""
+    boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9], [50, 0, 59, 9]], np.float32)
+    for measure in ("union", "min"):
+        kept = non_maximum_suppression(boxes, np.array([-3, -1, -2], np.float32), 0.5, measure)
+        assert kept.tolist() == [1, 2]
+
+
 def test_suppression_of_no_boxes():
     kept = non_maximum_suppression(np.empty((0, 4), np.float32), np.empty(0, np.float32), 0.5, "union")
     assert kept.shape == (0,)
