@@ -12,14 +12,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from fer_edge import errors
 from fer_edge.errors import FerEdgeError
 from fer_edge_bench.typed_json import from_json_types, parse_json, to_json_text
 
-__all__ = ["answer_job", "ask_fresh_process"]
+__all__ = ["FreshProcess", "answer_job", "ask_fresh_process"]
 
 # Libraries read these when they are loaded and would else start a thread for each core.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
@@ -28,40 +30,85 @@ Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 
 
-def ask_fresh_process(module: str, job: Any, answer_kind: type[Answer], *, threads: int, what: str) -> Answer:
-    """Run a module in a fresh Python with a job (a dataclass) and return its answer.
+class FreshProcess:
+    """A module at work in a fresh Python; a context manager that ends it.
 
-    Args:
-        module: whose `__main__` part calls `answer_job`.
-        job: what it shall do.
-        answer_kind: the dataclass it answers with.
-        threads: that libraries may use there.
-        what: the work, as an error names it.
-
-    Raises:
-        FerEdgeError: what the module raised, or the process ended without an answer.
+    Attributes:
+        pid: its process id.
     """
-    process = subprocess.run(
-        [sys.executable, "-m", module],
-        input=to_json_text(job),
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        # `-m` looks for modules in the current folder first: let that be one where they belong, not the user's.
-        cwd=Path(__file__).resolve().parent.parent,
-        env=_environment(threads),
-        check=False,
-    )
-    if process.returncode != 0:
-        raise FerEdgeError(f"{what}: the process {_ending(process.returncode)}: {_last_line(process.stderr)}")
-    try:
-        reply = json.loads(process.stdout)
-    except ValueError as error:
-        raise FerEdgeError(f"{what}: the process gave no answer: {_last_line(process.stderr)}") from error
-    if "error" in reply:
-        kind: type[FerEdgeError] = getattr(errors, reply["error"]["kind"], FerEdgeError)
-        raise kind(reply["error"]["message"])
-    return from_json_types(answer_kind, reply["answer"], what)
+
+    def __init__(self, module: str, job: Any, *, threads: int, what: str) -> None:
+        """Start it.
+
+        Args:
+            module: whose `__main__` part calls `answer_job`.
+            job: what it shall do, a dataclass.
+            threads: that libraries may use there.
+            what: the work, as an error names it.
+        """
+        self._what = what
+        self._job = to_json_text(job)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            # `-m` looks for modules in the current folder first: let that be one where they belong, not the user's.
+            cwd=Path(__file__).resolve().parent.parent,
+            env=_environment(threads),
+        )
+        self.pid = self._process.pid
+
+    def hand_over(self) -> None:
+        """Give the process its job now; `answer` does it where this was not called."""
+        if self._process.stdin is not None:
+            # A process that ended at once reads nothing; `answer` tells why.
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(self._job)
+                self._process.stdin.close()
+            self._process.stdin = None
+
+    def answer(self, kind: type[Answer]) -> Answer:
+        """Wait, and return the answer as a dataclass of that kind.
+
+        Raises:
+            FerEdgeError: what the module raised, or the process ended without an answer.
+        """
+        self.hand_over()
+        stdout, stderr = self._process.communicate()
+        if self._process.returncode != 0:
+            raise FerEdgeError(f"{self._what}: the process {_ending(self._process.returncode)}: {_last_line(stderr)}")
+        try:
+            reply = json.loads(stdout)
+        except ValueError as error:
+            raise FerEdgeError(f"{self._what}: the process gave no answer: {_last_line(stderr)}") from error
+        if "error" in reply:
+            error_kind: type[FerEdgeError] = getattr(errors, reply["error"]["kind"], FerEdgeError)
+            raise error_kind(reply["error"]["message"])
+        return from_json_types(kind, reply["answer"], self._what)
+
+    def __enter__(self) -> FreshProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                # What a killed process has not read is flushed here, into nothing.
+                with suppress(OSError):
+                    pipe.close()
+
+
+def ask_fresh_process(module: str, job: Any, answer_kind: type[Answer], *, threads: int, what: str) -> Answer:
+    """Run a module in a fresh Python with a job and return its answer; see FreshProcess."""
+    with FreshProcess(module, job, threads=threads, what=what) as process:
+        return process.answer(answer_kind)
 
 
 def answer_job(job_kind: type[Job], work: Callable[[Job], Any]) -> None:

@@ -1,45 +1,99 @@
-"""Runs the cases of a benchmark in turns, each in a fresh process, and makes the record of them."""
+"""Runs the cases of a benchmark in turns, each in fresh processes, and makes the record of them."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
+from typing import Any
 
 from fer_edge import __version__
 from fer_edge.bundle import Bundle
-from fer_edge.files import sha256_hex, sha256_of_file
-from fer_edge.images import check_is_file
-from fer_edge.machine import machine_summary, memory_total_bytes, package_versions
+from fer_edge.errors import FerEdgeError
+from fer_edge.files import sha256_hex
+from fer_edge.machine import machine_summary, package_versions
+from fer_edge_bench.circumstances import busy_percent
+from fer_edge_bench.cores import choose_cores
+from fer_edge_bench.load import LoadFrame
+from fer_edge_bench.monitor import Monitor
 from fer_edge_bench.plan import PlannedCase
-from fer_edge_bench.record import SCHEMA, BenchRecord, BundleIdentity, Case, PhotoIdentity, Settings, StageFile
+from fer_edge_bench.procfs import load_average
+from fer_edge_bench.record import (
+    SCHEMA,
+    BenchRecord,
+    BundleIdentity,
+    Case,
+    CaseFailure,
+    Circumstances,
+    HarnessCost,
+    MachineIdentity,
+    Settings,
+    StageFile,
+)
+from fer_edge_bench.samples import BulkRun, Round, Steady, StreamTrial, SustainedRun
+from fer_edge_bench.streams import find_most_streams, run_trial
 from fer_edge_bench.summary import summarize_case
-from fer_edge_bench.worker import WorkerAnswer, WorkerJob, measure_in_fresh_process
+from fer_edge_bench.workers.pipeline_job import PipelineJob
+from fer_edge_bench.workers.single_stream import SingleStreamAnswer, SingleStreamJob, start_single_stream
+from fer_edge_bench.workers.sustained import SustainedJob, start_sustained
+from fer_edge_devices.board import recognise_board
+from fer_edge_devices.processor import INT8_FEATURES, read_processor
+from fer_edge_devices.sensors import Sensors
+from fer_edge_devices.system_tree import SystemTree
 
-__all__ = ["identify_photo", "measure_cases"]
+__all__ = ["Interrupted", "identify_bundle", "identify_machine", "measure_cases", "whole_passes"]
 
 _PACKAGES = ("numpy", "opencv-python-headless", "ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino")
 
 
-def identify_photo(path: Path) -> PhotoIdentity:
-    """Return a photo's name, length and digest.
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended the benchmark, which is the cause.
 
-    Raises:
-        InputError: it is not a file with something in it.
+    Attributes:
+        record: what had been measured; None where that is nothing.
     """
-    check_is_file(path)
-    return PhotoIdentity(name=path.name, bytes=path.stat().st_size, sha256=sha256_of_file(path))
+
+    def __init__(self, record: BenchRecord | None) -> None:
+        super().__init__()
+        self.record = record
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What is known of a case so far."""
+
+    case: PlannedCase
+    threads: int
+    cores: tuple[int, ...]
+    engine_version: str = ""
+    rounds: list[Round] = field(default_factory=list)
+    stream_trials: tuple[StreamTrial, ...] = ()
+    sustained: SustainedRun | None = None
+    error: FerEdgeError | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.case.engine} {self.case.precision}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+
+def whole_passes(runs: int, n_pictures: int) -> int:
+    """Return the number of runs, raised to whole passes over the pictures, so that each is measured equally often."""
+    return n_pictures * math.ceil(runs / n_pictures)
 
 
 def measure_cases(
     bundle: Bundle,
     cases: Sequence[PlannedCase],
-    photos: Sequence[Path],
+    load: Sequence[LoadFrame],
     settings: Settings,
     *,
-    progress: Callable[[str], None],
-    measure: Callable[[WorkerJob], WorkerAnswer] = measure_in_fresh_process,
+    progress: Callable[[int, int, str], None],
+    tree: SystemTree | None = None,
 ) -> BenchRecord:
     """Measure every case once a round, the cases taking turns: A B C A B C.
 
@@ -47,60 +101,254 @@ def measure_cases(
 
     Args:
         bundle: the models.
-        cases: what to measure, at least one.
-        photos: at least one.
+        cases: what to measure, at least one; each with every number of threads.
+        load: the pictures, at least one.
         settings: of all cases.
-        progress: told in a line what is being measured.
-        measure: does one round of one case.
+        progress: told how many steps of how many are done, and what is being measured.
+        tree: of the system.
 
     Raises:
-        InputError: a photo cannot be used.
-        FerEdgeError: a case failed.
+        Interrupted: by Ctrl-C or SIGTERM; it holds what had been measured.
+        FerEdgeError: every case failed; the first one's error.
     """
-    identities = tuple(identify_photo(path) for path in photos)
-    answers: list[list[WorkerAnswer]] = [[] for _ in cases]
-    for number in range(settings.rounds):
-        for case, collected in zip(cases, answers, strict=True):
-            progress(f"round {number + 1} of {settings.rounds}: {case.engine} {case.precision}")
-            collected.append(measure(_job(bundle, case, photos, settings)))
-    manifest = bundle.manifest
-    return BenchRecord(
-        schema=SCHEMA,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        machine=machine_summary(),
-        versions={"fer-edge": __version__, **package_versions(_PACKAGES)},
-        bundle=BundleIdentity(
-            name=manifest.name, version=manifest.version, manifest_sha256=sha256_hex(bundle.manifest_bytes)
-        ),
-        photos=identities,
-        settings=settings,
-        cases=tuple(_case(case, collected) for case, collected in zip(cases, answers, strict=True)),
+    return _Benchmark(bundle, cases, load, settings, progress, tree or SystemTree()).run()
+
+
+class _Benchmark:
+    def __init__(
+        self,
+        bundle: Bundle,
+        cases: Sequence[PlannedCase],
+        load: Sequence[LoadFrame],
+        settings: Settings,
+        progress: Callable[[int, int, str], None],
+        tree: SystemTree,
+    ) -> None:
+        self._bundle, self._load, self._tree, self._progress = bundle, load, tree, progress
+        self._settings = dataclasses.replace(settings, runs=whole_passes(settings.runs, len(load)))
+        available = sorted(os.sched_getaffinity(0))
+        self._measured = [
+            _Measured(case=case, threads=threads, cores=choose_cores(available, threads, tree))
+            for threads in settings.threads
+            for case in cases
+        ]
+        extra = sum(name in settings.scenarios for name in ("multi-stream", "sustained"))
+        self._n_steps = len(self._measured) * (settings.rounds + extra)
+        self._n_done = 0
+        self._sensors = Sensors(tree)
+        self._load_average = load_average(tree)
+        self._busy_percent = busy_percent(tree)
+        self._started_s = time.monotonic()
+        self._monitor = Monitor(self._sensors, self._started_s)
+
+    def run(self) -> BenchRecord:
+        interruption: KeyboardInterrupt | None = None
+        with self._monitor:
+            try:
+                for number in range(self._settings.rounds):
+                    for position, item in enumerate(self._measured):
+                        with self._step(item, f"round {number + 1} of {self._settings.rounds}"):
+                            self._measure_round(position, item)
+                if "multi-stream" in self._settings.scenarios:
+                    for position, item in enumerate(self._measured):
+                        with self._step(item, "cameras at once"):
+                            self._measure_streams(position, item)
+                if "sustained" in self._settings.scenarios:
+                    for position, item in enumerate(self._measured):
+                        with self._step(item, f"{self._settings.sustained_s / 60:g} minutes"):
+                            self._measure_sustained(position, item)
+            except KeyboardInterrupt as error:
+                interruption = error
+        if interruption is not None:
+            raise Interrupted(self._record(partial=True)) from interruption
+        record = self._record(partial=False)
+        if record is None:
+            raise next(item.error for item in self._measured if item.error is not None)
+        return record
+
+    @contextmanager
+    def _step(self, item: _Measured, what: str) -> Iterator[None]:
+        """Do a step of a case; its error ends the case and no other."""
+        self._progress(self._n_done, self._n_steps, f"{item.name}: {what}")
+        self._n_done += 1
+        try:
+            yield
+        except FerEdgeError as error:
+            item.error = error
+
+    def _measure_round(self, position: int, item: _Measured) -> None:
+        if item.error is not None:
+            return
+        job = SingleStreamJob(
+            pipeline=self._pipeline_job(item, item.cores),
+            process_started_s=time.monotonic(),
+            runs=self._settings.runs,
+            bulk_s=self._settings.bulk_s if "offline" in self._settings.scenarios else 0.0,
+        )
+        with start_single_stream(job) as process, self._monitor.watching(position, process.pid):
+            answer = process.answer(SingleStreamAnswer)
+        item.engine_version = answer.engine_version
+        item.rounds.append(self._with_energy(answer))
+
+    def _measure_streams(self, position: int, item: _Measured) -> None:
+        if item.error is not None:
+            return
+
+        def trial(n_streams: int) -> StreamTrial:
+            # Bound to the cores of one, several cameras would share them.
+            with self._monitor.watching(position) as watch:
+                return run_trial(
+                    self._pipeline_job(item, ()),
+                    n_streams,
+                    frame_rate=self._settings.frame_rate,
+                    seconds=self._settings.stream_s,
+                    watching=watch,
+                )
+
+        item.stream_trials = find_most_streams(trial)
+
+    def _measure_sustained(self, position: int, item: _Measured) -> None:
+        if item.error is not None:
+            return
+        job = SustainedJob(pipeline=self._pipeline_job(item, item.cores), seconds=self._settings.sustained_s)
+        with start_sustained(job) as process, self._monitor.watching(position, process.pid):
+            item.sustained = process.answer(SustainedRun)
+
+    def _pipeline_job(self, item: _Measured, cores: tuple[int, ...]) -> PipelineJob:
+        return PipelineJob(
+            bundle=str(self._bundle.path.resolve()),
+            pictures=tuple(str(frame.path) for frame in self._load),
+            engine=item.case.engine,
+            precision=item.case.precision,
+            threads=item.threads,
+            cores=cores,
+            min_face_px=self._settings.min_face_px,
+            started_s=self._started_s,
+        )
+
+    def _with_energy(self, answer: SingleStreamAnswer) -> Round:
+        measured = answer.measured
+
+        def steady(part: Steady) -> Steady:
+            return dataclasses.replace(part, energy_j=self._monitor.energy_j(part.began_s, part.ended_s))
+
+        bulk: BulkRun | None = measured.bulk
+        if bulk is not None:
+            energy_j = self._monitor.energy_j(answer.bulk_began_s, answer.bulk_ended_s)
+            bulk = dataclasses.replace(bulk, energy_j=energy_j)
+        return dataclasses.replace(measured, frame=steady(measured.frame), face=steady(measured.face), bulk=bulk)
+
+    def _record(self, *, partial: bool) -> BenchRecord | None:
+        kept = [item for item in self._measured if item.rounds and item.error is None]
+        if not kept:
+            return None
+        machine = identify_machine(self._tree)
+        positions = {self._measured.index(item): number for number, item in enumerate(kept)}
+        cases = tuple(self._case(item, machine.memory_bytes) for item in kept)
+        return BenchRecord(
+            schema=SCHEMA,
+            created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            partial=partial,
+            machine=machine,
+            versions={"fer-edge": __version__, **package_versions(_PACKAGES)},
+            bundle=identify_bundle(self._bundle),
+            load=tuple(frame.identity for frame in self._load),
+            settings=self._settings,
+            circumstances=Circumstances(
+                before=self._monitor.before,
+                after=self._monitor.after,
+                throttled=", ".join(self._monitor.throttled) or None,
+                load_average=self._load_average,
+                busy_percent=self._busy_percent,
+                denied=self._sensors.describe_denied(),
+            ),
+            harness=self._cost(cases),
+            cases=cases,
+            failures=tuple(
+                CaseFailure(
+                    engine=item.case.engine,
+                    precision=item.case.precision,
+                    threads=item.threads,
+                    error=str(item.error),
+                )
+                for item in self._measured
+                if item.error is not None
+            ),
+            timeline=tuple(
+                dataclasses.replace(point, case=None if point.case is None else positions.get(point.case))
+                for point in self._monitor.points
+            ),
+            training=(),
+        )
+
+    def _case(self, item: _Measured, machine_memory_bytes: int) -> Case:
+        provenance = self._bundle.manifest.provenance
+        parameters, multiply_adds = _parameters(provenance), provenance.get("arithmetic", {}).get("multiply_adds")
+        return Case(
+            engine=item.case.engine,
+            engine_version=item.engine_version,
+            precision=item.case.precision,
+            threads=item.threads,
+            cores=item.cores,
+            stages={
+                name: StageFile(
+                    precision=variant.precision,
+                    bytes=sum(entry.bytes for entry in variant.files()),
+                    parameters=parameters.get(name),
+                    multiply_adds=multiply_adds if name == "classifier" else None,
+                )
+                for name, variant in item.case.variants.items()
+            },
+            summary=summarize_case(item.rounds, item.stream_trials, item.sustained, machine_memory_bytes),
+            rounds=tuple(item.rounds),
+            stream_trials=item.stream_trials,
+            sustained=item.sustained,
+        )
+
+    def _cost(self, cases: Sequence[Case]) -> HarnessCost:
+        wall_s = time.monotonic() - self._started_s
+        overheads = [
+            measured.loop_overhead_us / (10 * case.summary.frame["frame"].min_ms)
+            for case in cases
+            for measured in case.rounds
+            if case.summary.frame["frame"].min_ms > 0
+        ]
+        return HarnessCost(
+            watching_percent=round(100 * self._monitor.cpu_s / wall_s, 4),
+            timing_percent=round(max(overheads, default=0.0), 4),
+        )
+
+
+def identify_machine(tree: SystemTree) -> MachineIdentity:
+    """Return what this machine is."""
+    board, processor, summary = recognise_board(tree), read_processor(tree), machine_summary()
+    return MachineIdentity(
+        board=board.slug,
+        model=board.model,
+        architecture=str(summary["architecture"]),
+        cpu=processor.model if processor.model != "unknown" else str(summary["cpu"]),
+        cores=int(summary["cores"]),
+        memory_bytes=int(summary["memory_bytes"]),
+        system=str(summary["system"]),
+        python=str(summary["python"]),
+        int8_features=tuple(name for name in INT8_FEATURES if name in processor.features),
     )
 
 
-def _job(bundle: Bundle, case: PlannedCase, photos: Sequence[Path], settings: Settings) -> WorkerJob:
-    return WorkerJob(
-        started_s=time.monotonic(),
-        bundle=str(bundle.path.resolve()),
-        photos=tuple(str(path.resolve()) for path in photos),
-        engine=case.engine,
-        precision=case.precision,
-        threads=settings.threads,
-        runs=settings.runs,
-        min_face_px=settings.min_face_px,
+def identify_bundle(bundle: Bundle) -> BundleIdentity:
+    """Return what a bundle is known by."""
+    architecture = bundle.manifest.provenance.get("classifier", {}).get("model", {}).get("architecture")
+    return BundleIdentity(
+        name=bundle.manifest.name,
+        version=bundle.manifest.version,
+        manifest_sha256=sha256_hex(bundle.manifest_bytes),
+        classifier=architecture if isinstance(architecture, str) else None,
     )
 
 
-def _case(case: PlannedCase, answers: Sequence[WorkerAnswer]) -> Case:
-    rounds = tuple(answer.measured for answer in answers)
-    return Case(
-        engine=case.engine,
-        engine_version=answers[0].engine_version,
-        precision=case.precision,
-        stages={
-            name: StageFile(precision=variant.precision, bytes=sum(entry.bytes for entry in variant.files()))
-            for name, variant in case.variants.items()
-        },
-        summary=summarize_case(rounds, memory_total_bytes()),
-        rounds=rounds,
-    )
+def _parameters(provenance: Any) -> dict[str, int]:
+    """Return the number of parameters of each stage, of those that a bundle's provenance states."""
+    found = {"classifier": provenance.get("classifier", {}).get("model", {}).get("parameters")}
+    for name, entry in provenance.get("detector", {}).get("files", {}).items():
+        found[name] = entry.get("parameters")
+    return {name: count for name, count in found.items() if isinstance(count, int)}

@@ -1,22 +1,48 @@
-"""The record of a benchmark, "fer-edge/bench-record/1": described in docs/bench-record.md, read strictly.
+"""The record of a benchmark, "fer-edge/bench-record/2": described in docs/bench-record.md, read strictly.
 
 It keeps every raw sample. The figures in it must follow from the samples, or it is refused.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fer_edge.errors import InputError
-from fer_edge_bench.samples import Round
+from fer_edge_bench.load import LoadIdentity
+from fer_edge_bench.samples import Round, StreamTrial, SustainedRun
 from fer_edge_bench.summary import CaseSummary, summarize_case
-from fer_edge_bench.typed_json import parse_json
+from fer_edge_bench.typed_json import from_json_types
+from fer_edge_devices.sensors import SensorReading
 
-__all__ = ["SCHEMA", "BenchRecord", "BundleIdentity", "Case", "PhotoIdentity", "Settings", "StageFile", "read_record"]
+__all__ = [
+    "SCENARIOS",
+    "SCHEMA",
+    "BenchRecord",
+    "BundleIdentity",
+    "Case",
+    "CaseFailure",
+    "Circumstances",
+    "HarnessCost",
+    "MachineIdentity",
+    "Settings",
+    "StageFile",
+    "TimelinePoint",
+    "TrainingCase",
+    "read_record",
+]
 
-SCHEMA = "fer-edge/bench-record/1"
+SCHEMA = "fer-edge/bench-record/2"
+_SCHEMA_FAMILY = "fer-edge/bench-record/"
+# The single stream is always measured; these are what else can be asked for.
+SCENARIOS = ("offline", "multi-stream", "sustained")
+# Summaries computed again on another processor or version of numpy differ in the last digits.
+_REL_TOLERANCE, _ABS_TOLERANCE = 1e-3, 2e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,68 +50,241 @@ class Settings:
     """What was asked for.
 
     Attributes:
-        threads: that the engine, numpy and OpenCV may use.
-        runs: samples of each series in each round.
+        threads: that the engine, numpy and OpenCV may use, one case for each number.
+        runs: samples of each series in each round; whole passes over the load.
         rounds: fresh processes for each case; the cases take turns.
-        min_face_px: smallest face looked for, in pixels of the photo.
+        min_face_px: smallest face looked for, in pixels of the picture.
+        scenarios: of SCENARIOS.
+        bulk_s: how long the scenario "offline" goes on in each round.
+        frame_rate: of each camera of "multi-stream", frames per second.
+        stream_s: how long each of its trials lasts.
+        sustained_s: how long "sustained" goes on.
     """
 
-    threads: int
-    runs: int
-    rounds: int
-    min_face_px: float
+    threads: tuple[int, ...] = (1,)
+    runs: int = 40
+    rounds: int = 4
+    min_face_px: float = 40.0
+    scenarios: tuple[str, ...] = ()
+    bulk_s: float = 5.0
+    frame_rate: float = 15.0
+    stream_s: float = 5.0
+    sustained_s: float = 1800.0
 
     def __post_init__(self) -> None:
-        for name in ("threads", "runs", "rounds"):
+        if not self.threads:
+            raise ValueError("threads: expected at least one number, found none")
+        for name, values in (("threads", self.threads), ("runs", (self.runs,)), ("rounds", (self.rounds,))):
+            if min(values) < 1:
+                raise ValueError(f"{name}: expected 1 or more, found {min(values)}")
+        for name in ("bulk_s", "frame_rate", "stream_s", "sustained_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: expected a number above 0, found {getattr(self, name):g}")
+        for name in self.scenarios:
+            if name not in SCENARIOS:
+                raise ValueError(f"scenarios: expected {', '.join(SCENARIOS)}, found {name[:40]!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineIdentity:
+    """Which machine.
+
+    Attributes:
+        board: slug of a board that fer-edge knows, else "generic".
+        model: what the board calls itself.
+        architecture, cpu, cores, memory_bytes, system, python: as fer_edge.machine.machine_summary gives them; shares
+            of memory refer to `memory_bytes`.
+        int8_features: of the processor, those that decide how fast int8 runs.
+    """
+
+    board: str
+    model: str
+    architecture: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    int8_features: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("cores", "memory_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleIdentity:
-    """Which bundle: its name and version, and the SHA-256 digest of its manifest.json."""
+    """Which bundle.
+
+    Attributes:
+        name, version: as its manifest gives them.
+        manifest_sha256: digest of its manifest.json.
+        classifier: the classifier's architecture, e.g. "sepnet_tiny"; None where the manifest does not tell.
+    """
 
     name: str
     version: str
     manifest_sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhotoIdentity:
-    """Which photo: its file's name without folders, length in bytes and SHA-256 digest."""
-
-    name: str
-    bytes: int
-    sha256: str
+    classifier: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageFile:
-    """The variant of a stage that ran: its precision, and the length of its file or files."""
+    """The variant of a stage that ran.
+
+    Attributes:
+        precision: of the variant.
+        bytes: of its file or files.
+        parameters: of the network; None where the bundle does not tell.
+        multiply_adds: of the network for one input; None where the bundle does not tell. Those of the detector's follow
+            from the samples' FrameWork.
+    """
 
     precision: str
     bytes: int
+    parameters: int | None
+    multiply_adds: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One engine with one precision of the classifier.
+    """One engine with one precision of the classifier and one number of threads.
 
     Attributes:
         engine: "litert", "onnx", "openvino" …
         engine_version: name and version of the library.
         precision: of the classifier.
+        threads: that engine, numpy and OpenCV may use.
+        cores: that the processes were bound to; empty where they were free to move.
         stages: the variant of each stage, by name.
-        summary: the figures that follow from `rounds`.
+        summary: the figures that follow from what is below.
         rounds: one for each fresh process.
+        stream_trials: of the scenario "multi-stream", in the order made.
+        sustained: of the scenario "sustained".
     """
 
     engine: str
     engine_version: str
     precision: str
+    threads: int
+    cores: tuple[int, ...]
     stages: Mapping[str, StageFile]
     summary: CaseSummary
     rounds: tuple[Round, ...]
+    stream_trials: tuple[StreamTrial, ...]
+    sustained: SustainedRun | None
+
+    @property
+    def name(self) -> str:
+        """Return what people call it, e.g. "litert int8", with the number of threads where it is not one."""
+        return _case_name(self.engine, self.precision, self.threads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFailure:
+    """A case that could not be measured, and the error in one line."""
+
+    engine: str
+    precision: str
+    threads: int
+    error: str
+
+    @property
+    def name(self) -> str:
+        """Return what people call the case."""
+        return _case_name(self.engine, self.precision, self.threads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelinePoint:
+    """The machine at one moment.
+
+    Attributes:
+        t_s: seconds since the benchmark's start.
+        case: position in `cases` of what ran; None where nothing did.
+        memory_bytes: resident memory of its process; None where there was none.
+        temperature_c: of the hottest zone; None without a sensor.
+        clock_mhz: of the fastest core; None where it is not told.
+        power_w: of the whole board, or the sum of the rails measured; None without a sensor.
+        throttled: why the processor is held back at this moment; None where it is not or is not told.
+    """
+
+    t_s: float
+    case: int | None
+    memory_bytes: int | None
+    temperature_c: float | None
+    clock_mhz: float | None
+    power_w: float | None
+    throttled: str | None
+
+    def __post_init__(self) -> None:
+        for name in ("t_s", "memory_bytes", "clock_mhz", "power_w"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name}: expected 0 or more, found {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What else was going on.
+
+    Attributes:
+        before, after: all sensors.
+        throttled: why the board held the processor back between the two, or None.
+        load_average: processes that wanted to run in the minute before, on average.
+        busy_percent: of all cores' time, what other programs took just before the start.
+        denied: sensors that are there and may not be read, with what to do.
+    """
+
+    before: SensorReading
+    after: SensorReading
+    throttled: str | None
+    load_average: float | None
+    busy_percent: float | None
+    denied: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessCost:
+    """What measuring cost by itself.
+
+    Attributes:
+        watching_percent: processor time of the process that watches, of one core's, while cases ran.
+        timing_percent: what the clock and keeping samples add to the shortest frame of all cases, at most.
+    """
+
+    watching_percent: float
+    timing_percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCase:
+    """Steps of training on this machine.
+
+    Attributes:
+        architecture: of the zoo.
+        backend: library and version.
+        accelerator: what it ran on, e.g. a GPU's name; None for the processor.
+        threads: that it may use; None for all cores.
+        batch_size: images of a step.
+        ms_per_image: of each step after the warm-up, one for each.
+        peak_memory_bytes: VmHWM of the process.
+        process_cpu_percent: processor time over wall time, of one core's.
+    """
+
+    architecture: str
+    backend: str
+    accelerator: str | None
+    threads: int | None
+    batch_size: int
+    ms_per_image: tuple[float, ...]
+    peak_memory_bytes: int
+    process_cpu_percent: float
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or not self.ms_per_image or min(self.ms_per_image) <= 0:
+            raise ValueError("expected a batch and steps above 0 ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,50 +294,60 @@ class BenchRecord:
     Attributes:
         schema: SCHEMA.
         created_utc: when it ended, ISO 8601.
-        machine: fer_edge.machine.machine_summary(); its `memory_bytes` is what shares of memory refer to.
+        partial: it was interrupted; what had been measured is here.
+        machine, bundle, settings, circumstances, harness: see their classes.
         versions: of Python packages, by name.
-        bundle, photos, settings, cases: see their classes.
+        load: the pictures, in the order of `inputs` in the samples.
+        cases: what was measured, at least one.
+        failures: cases that could not be measured.
+        timeline: in order of time.
+        training: of `--training`; empty where not asked for.
     """
 
     schema: str
     created_utc: str
-    machine: Mapping[str, str | int]
+    partial: bool
+    machine: MachineIdentity
     versions: Mapping[str, str]
     bundle: BundleIdentity
-    photos: tuple[PhotoIdentity, ...]
+    load: tuple[LoadIdentity, ...]
     settings: Settings
+    circumstances: Circumstances
+    harness: HarnessCost
     cases: tuple[Case, ...]
+    failures: tuple[CaseFailure, ...]
+    timeline: tuple[TimelinePoint, ...]
+    training: tuple[TrainingCase, ...]
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"schema: expected {SCHEMA}, found {self.schema[:60]!r}")
-        memory_bytes = self.machine_memory_bytes
         if not self.cases:
             raise ValueError("cases: expected at least one, found none")
         for case in self.cases:
-            name = f"case {case.engine} {case.precision}"
-            self._check_counts(case, name)
-            if case.summary != summarize_case(case.rounds, memory_bytes):
-                raise ValueError(f"{name}: the summary does not follow from the samples; measure again")
+            self._check_counts(case)
+            expected = summarize_case(case.rounds, case.stream_trials, case.sustained, self.machine.memory_bytes)
+            if not _is_close(dataclasses.asdict(case.summary), dataclasses.asdict(expected)):
+                raise ValueError(f"case {case.name}: the summary does not follow from the samples; measure again")
+        times_s = [point.t_s for point in self.timeline]
+        if times_s != sorted(times_s):
+            raise ValueError("timeline: expected points in order of time")
+        for point in self.timeline:
+            if point.case is not None and not 0 <= point.case < len(self.cases):
+                raise ValueError(f"timeline: expected a case below {len(self.cases)}, found {point.case}")
 
-    @property
-    def machine_memory_bytes(self) -> int:
-        """Return the machine's memory."""
-        found = self.machine.get("memory_bytes")
-        if not isinstance(found, int) or found < 1:
-            raise ValueError(f"machine, memory_bytes: expected a positive whole number, found {found!r}")
-        return found
-
-    def _check_counts(self, case: Case, name: str) -> None:
-        if len(case.rounds) != self.settings.rounds:
-            raise ValueError(f"{name}: expected {self.settings.rounds} rounds, found {len(case.rounds)}")
+    def _check_counts(self, case: Case) -> None:
+        wanted, found = self.settings.rounds, len(case.rounds)
+        if found != wanted and not (self.partial and 0 < found < wanted):
+            raise ValueError(f"case {case.name}: expected {wanted} rounds, found {found}")
         for measured in case.rounds:
-            if len(measured.photos) != len(self.photos):
-                raise ValueError(f"{name}: expected {len(self.photos)} photos in a round, found {len(measured.photos)}")
-            steady = [measured.face, *(part for photo in measured.photos for part in (photo.decode, photo.frame))]
-            for part in steady:
+            if len(measured.work) != len(self.load):
+                raise ValueError(f"case {case.name}: expected {len(self.load)} pictures, found {len(measured.work)}")
+            for part in (measured.frame, measured.face):
                 if part.runs != self.settings.runs:
-                    raise ValueError(f"{name}: expected {self.settings.runs} samples in a series, found {part.runs}")
+                    raise ValueError(f"case {case.name}: expected {self.settings.runs} samples, found {part.runs}")
+            if not all(0 <= position < len(self.load) for position in measured.frame.inputs):
+                raise ValueError(f"case {case.name}: inputs: expected positions in the load")
 
 
 def read_record(path: Path) -> BenchRecord:
@@ -148,7 +357,27 @@ def read_record(path: Path) -> BenchRecord:
         InputError: the file cannot be read, or is not a whole record of this schema; the message names the key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error}; expected a record of fer-edge bench") from error
-    return parse_json(BenchRecord, text, str(path))
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if isinstance(schema, str) and schema != SCHEMA and schema.startswith(_SCHEMA_FAMILY):
+        raise InputError(
+            f"{path}: expected a record of schema {SCHEMA}, found {schema[:60]}; "
+            "measure again, or read it with the release of fer-edge that made it"
+        )
+    return from_json_types(BenchRecord, content, str(path))
+
+
+def _case_name(engine: str, precision: str, threads: int) -> str:
+    return f"{engine} {precision}" + (f", {threads} threads" if threads != 1 else "")
+
+
+def _is_close(found: Any, expected: Any) -> bool:
+    if isinstance(expected, Mapping):
+        return found.keys() == expected.keys() and all(_is_close(found[key], expected[key]) for key in expected)
+    if isinstance(expected, tuple):
+        return len(found) == len(expected) and all(map(_is_close, found, expected))
+    if isinstance(expected, float) and isinstance(found, float):
+        return math.isclose(found, expected, rel_tol=_REL_TOLERANCE, abs_tol=_ABS_TOLERANCE)
+    return bool(found == expected)

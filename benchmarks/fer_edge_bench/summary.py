@@ -3,37 +3,85 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fer_edge_bench.samples import Round, Steady
-from fer_edge_bench.statistics import SeriesSummary, percentile, summarize
+from fer_edge_bench.samples import FACE_SERIES, FRAME_SERIES, CpuSeconds, Round, Steady, StreamTrial, SustainedRun
+from fer_edge_bench.statistics import UNSTABLE_SPREAD, SeriesSummary, percentile, summarize
 
-__all__ = ["CaseSummary", "PhotoSummary", "summarize_case"]
+__all__ = ["BulkSummary", "CaseSummary", "CpuShare", "StreamsSummary", "SustainedSummary", "summarize_case"]
 
 # The machine of the paper whose "3.1 % of 16 GB" is compared with. 10^9 bytes a GB: the stricter reading.
 _COMPARED_MEMORY_BYTES = 16 * 10**9
 _DIGITS = 4
+# Of a sustained run, what is compared: its first and its last part, at most a minute each.
+_END_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhotoSummary:
-    """One photo's figures over all rounds.
+class CpuShare:
+    """Processor time while frames were analysed, in percent of one core's time: above 100 where several worked."""
+
+    user_percent: float
+    system_percent: float
+
+    @property
+    def percent(self) -> float:
+        """Return both together."""
+        return self.user_percent + self.system_percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkSummary:
+    """All pictures as fast as they go, decoding included.
 
     Attributes:
-        decode, detect, classify, frame: durations; frame is detect, classify and what lies between, without decode.
-        frames_per_s: 1 / mean of frame.
-        cpu_percent: processor time while frames were analysed, of one core's; above 100 where several worked.
-        settled: the warm-up of every round ended because the time no longer changed.
+        photos_per_s: over all rounds.
+        slowest_per_s, fastest_per_s: of a round.
+        energy_mj: of the whole board for each photo; None without a sensor.
     """
 
-    decode: SeriesSummary
-    detect: SeriesSummary
-    classify: SeriesSummary
-    frame: SeriesSummary
-    frames_per_s: float
-    cpu_percent: float
-    settled: bool
+    photos_per_s: float
+    slowest_per_s: float
+    fastest_per_s: float
+    energy_mj: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamsSummary:
+    """Cameras at once.
+
+    Attributes:
+        most_streams: the largest number that lost no frame, of those tried; 0 where even one did.
+        next_dropped_percent: of the frames of the smallest larger number tried; None where none larger was tried.
+        p90_ms: from a frame's coming to its faces, with `most_streams`; None for 0.
+        memory_bytes: of all processes then; None for 0.
+    """
+
+    most_streams: int
+    next_dropped_percent: float | None
+    p90_ms: float | None
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SustainedSummary:
+    """Minutes of work.
+
+    Attributes:
+        duration_s: from the first frame's start to the last one's end.
+        frames: done.
+        first_p50_ms, last_p50_ms: median of a frame in the first and in the last minute (or half, of a shorter run).
+        slowdown: last over first.
+        p99_ms: over all.
+    """
+
+    duration_s: float
+    frames: int
+    first_p50_ms: float
+    last_p50_ms: float
+    slowdown: float
+    p99_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,65 +89,164 @@ class CaseSummary:
     """A case's figures over all rounds.
 
     Attributes:
-        cold_start_p50_ms: median over the rounds, from a process's start to the first photo's faces.
+        cold_start_p50_ms, cold_start_min_ms, cold_start_max_ms: over the rounds, from a process's start to the first
+            picture's faces.
         peak_memory_bytes: the largest of the rounds (VmHWM).
-        memory_percent: that as a share of the machine's memory.
+        proportional_memory_bytes: the largest PSS; None where the kernel does not tell.
+        memory_percent: the peak as a share of the machine's memory.
         memory_percent_of_16_gb: that as a share of 16 * 10^9 bytes.
-        face: the classifier alone on one face.
-        faces_per_s: 1 / mean of face.
-        photos: in the record's order.
+        frame: figures of each of FRAME_SERIES.
+        face: figures of each of FACE_SERIES.
+        frames_per_s, faces_per_s: 1 / mean of pixels to faces, and of the classifier alone.
+        process_cpu: of the process, while pictures were decoded and analysed.
+        machine_cpu: of everything that ran then; None where the system does not tell.
+        energy_mj_per_frame: of the whole board; None without a sensor.
+        settled: the warm-up of every round ended because the time no longer changed.
+        unstable_because: why the figures deserve no headline; None where they do. What the circumstances say comes on
+            top of it.
+        bulk, streams, sustained: of the scenarios; None where not asked for.
     """
 
     cold_start_p50_ms: float
+    cold_start_min_ms: float
+    cold_start_max_ms: float
     peak_memory_bytes: int
+    proportional_memory_bytes: int | None
     memory_percent: float
     memory_percent_of_16_gb: float
-    face: SeriesSummary
+    frame: Mapping[str, SeriesSummary]
+    face: Mapping[str, SeriesSummary]
+    frames_per_s: float
     faces_per_s: float
-    photos: tuple[PhotoSummary, ...]
+    process_cpu: CpuShare
+    machine_cpu: CpuShare | None
+    energy_mj_per_frame: float | None
+    settled: bool
+    unstable_because: str | None
+    bulk: BulkSummary | None
+    streams: StreamsSummary | None
+    sustained: SustainedSummary | None
 
 
-def summarize_case(rounds: tuple[Round, ...], machine_memory_bytes: int) -> CaseSummary:
-    """Return the figures of a case's rounds, their samples taken together.
+def summarize_case(
+    rounds: Sequence[Round],
+    stream_trials: Sequence[StreamTrial],
+    sustained: SustainedRun | None,
+    machine_memory_bytes: int,
+) -> CaseSummary:
+    """Return the figures of what was measured, the samples of all rounds taken together.
 
     Raises:
-        ValueError: there is no round, or the rounds have not the same photos and series.
+        ValueError: there is no round.
     """
-    if not rounds or len({len(measured.photos) for measured in rounds}) != 1:
-        raise ValueError("rounds: expected at least one, and the same photos in each")
+    if not rounds:
+        raise ValueError("rounds: expected at least one, found none")
+    cold_ms = [measured.cold_start_ms for measured in rounds]
     peak_bytes = max(measured.peak_memory_bytes for measured in rounds)
-    face = _merge((measured.face for measured in rounds), "face")
+    shares = [measured.proportional_memory_bytes for measured in rounds]
+    frames = [measured.frame for measured in rounds]
+    frame = {name: _series(frames, name) for name in FRAME_SERIES}
+    face = {name: _series([measured.face for measured in rounds], name) for name in FACE_SERIES}
     return CaseSummary(
-        cold_start_p50_ms=round(percentile([measured.cold_start_ms for measured in rounds], 50), _DIGITS),
+        cold_start_p50_ms=round(percentile(cold_ms, 50), _DIGITS),
+        cold_start_min_ms=min(cold_ms),
+        cold_start_max_ms=max(cold_ms),
         peak_memory_bytes=peak_bytes,
+        proportional_memory_bytes=None if None in shares else max(share for share in shares if share is not None),
         memory_percent=round(100 * peak_bytes / machine_memory_bytes, _DIGITS),
         memory_percent_of_16_gb=round(100 * peak_bytes / _COMPARED_MEMORY_BYTES, _DIGITS),
-        face=face,
-        faces_per_s=_per_second(face),
-        photos=tuple(_summarize_photo(rounds, index) for index in range(len(rounds[0].photos))),
-    )
-
-
-def _summarize_photo(rounds: tuple[Round, ...], index: int) -> PhotoSummary:
-    steady = [measured.photos[index].frame for measured in rounds]
-    frame = _merge(steady, "frame")
-    wall_s = math.fsum(part.wall_s for part in steady)
-    cpu_s = math.fsum(part.cpu_user_s + part.cpu_system_s for part in steady)
-    return PhotoSummary(
-        decode=_merge((measured.photos[index].decode for measured in rounds), "decode"),
-        detect=_merge(steady, "detect"),
-        classify=_merge(steady, "classify"),
         frame=frame,
-        frames_per_s=_per_second(frame),
-        cpu_percent=round(100 * cpu_s / wall_s, _DIGITS) if wall_s > 0 else 0.0,
-        settled=all(part.settled for part in steady),
+        face=face,
+        frames_per_s=_per_second(frame["frame"]),
+        faces_per_s=_per_second(face["face"]),
+        process_cpu=_share(frames, [part.process_cpu for part in frames]) or CpuShare(user_percent=0, system_percent=0),
+        machine_cpu=_share(frames, [part.machine_cpu for part in frames]),
+        energy_mj_per_frame=_energy_mj([(part.energy_j, part.runs) for part in frames]),
+        settled=all(part.settled for measured in rounds for part in (measured.frame, measured.face)),
+        unstable_because=_instability(frame["frame"], face["face"]),
+        bulk=_summarize_bulk(rounds),
+        streams=_summarize_streams(stream_trials) if stream_trials else None,
+        sustained=None if sustained is None else _summarize_sustained(sustained),
     )
 
 
-def _merge(parts: Iterable[Steady], series: str) -> SeriesSummary:
-    return summarize([duration_ms for part in parts for duration_ms in part.samples_ms[series]])
+def _series(parts: Sequence[Steady], name: str) -> SeriesSummary:
+    return summarize([part.samples_ms[name] for part in parts], [part.inputs for part in parts])
+
+
+def _instability(frame: SeriesSummary, face: SeriesSummary) -> str | None:
+    for what, series in (("a frame", frame), ("a face", face)):
+        if series.unstable:
+            return (
+                f"the slowest tenth of the runs of {what} took {100 * series.spread:.0f} % longer than the median "
+                f"(at most {100 * UNSTABLE_SPREAD:.0f} % is stable)"
+            )
+    return None
+
+
+def _share(parts: Sequence[Steady], times: Sequence[CpuSeconds | None]) -> CpuShare | None:
+    wall_s = math.fsum(part.ended_s - part.began_s for part in parts)
+    known = [time for time in times if time is not None]
+    if wall_s <= 0 or len(known) < len(times):
+        return None
+    return CpuShare(
+        user_percent=round(100 * math.fsum(time.user_s for time in known) / wall_s, _DIGITS),
+        system_percent=round(100 * math.fsum(time.system_s for time in known) / wall_s, _DIGITS),
+    )
+
+
+def _energy_mj(parts: Sequence[tuple[float | None, int]]) -> float | None:
+    """Return mJ for each piece of work; parts are the energy in J and the number of pieces of each round."""
+    known = [energy_j for energy_j, _ in parts if energy_j is not None]
+    if len(known) < len(parts):
+        return None
+    return round(1000 * math.fsum(known) / sum(count for _, count in parts), _DIGITS)
 
 
 def _per_second(series: SeriesSummary) -> float:
     # A clock too coarse for the work gives 0; a rate cannot be told from that.
     return round(1000 / series.mean_ms, _DIGITS) if series.mean_ms > 0 else 0.0
+
+
+def _summarize_bulk(rounds: Sequence[Round]) -> BulkSummary | None:
+    runs = [measured.bulk for measured in rounds if measured.bulk is not None]
+    if len(runs) < len(rounds):
+        return None
+    rates = [run.photos / run.wall_s for run in runs]
+    return BulkSummary(
+        photos_per_s=round(sum(run.photos for run in runs) / math.fsum(run.wall_s for run in runs), _DIGITS),
+        slowest_per_s=round(min(rates), _DIGITS),
+        fastest_per_s=round(max(rates), _DIGITS),
+        energy_mj=_energy_mj([(run.energy_j, run.photos) for run in runs]),
+    )
+
+
+def _summarize_streams(trials: Sequence[StreamTrial]) -> StreamsSummary:
+    # A number that was tried twice holds only if it held each time.
+    failed = {trial.n_streams for trial in trials if trial.dropped}
+    held = [trial for trial in trials if trial.n_streams not in failed and trial.n_streams < min(failed, default=10**9)]
+    best = max(held, key=lambda trial: trial.n_streams, default=None)
+    above = min((trial for trial in trials if trial.dropped), key=lambda trial: trial.n_streams, default=None)
+    return StreamsSummary(
+        most_streams=0 if best is None else best.n_streams,
+        next_dropped_percent=None if above is None else round(100 * above.dropped / above.due, _DIGITS),
+        p90_ms=None if best is None else round(percentile(best.latencies_ms, 90), _DIGITS),
+        memory_bytes=None if best is None else best.memory_bytes,
+    )
+
+
+def _summarize_sustained(run: SustainedRun) -> SustainedSummary:
+    total_ms = run.ended_ms[-1]
+    part_ms = min(1000 * _END_S, total_ms / 2)
+    pairs = list(zip(run.ended_ms, run.frames_ms, strict=True))
+    first = [frame_ms for ended_ms, frame_ms in pairs if ended_ms <= part_ms] or [run.frames_ms[0]]
+    last = [frame_ms for ended_ms, frame_ms in pairs if ended_ms > total_ms - part_ms]
+    first_p50, last_p50 = percentile(first, 50), percentile(last, 50)
+    return SustainedSummary(
+        duration_s=round(total_ms / 1000, _DIGITS),
+        frames=len(run.frames_ms),
+        first_p50_ms=round(first_p50, _DIGITS),
+        last_p50_ms=round(last_p50, _DIGITS),
+        slowdown=round(last_p50 / first_p50, _DIGITS) if first_p50 > 0 else 1.0,
+        p99_ms=round(percentile(run.frames_ms, 99), _DIGITS),
+    )

@@ -1,81 +1,127 @@
-"""`fer-edge bench` from the command line's words to tables and record, with the bundle and photo that ship."""
+"""`fer-edge bench` from the command line's words to tables, record and page, with the bundle and photo that ship."""
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from bench.bench_samples import case, one_round, record
+from runtime_support import run_cli
 
+from fer_edge import cli
 from fer_edge.bundle import Bundle, default_bundle_path
 from fer_edge.cli import _SUMMARIES
 from fer_edge.errors import FerEdgeError, InputError, MissingExtraError, OutputError, UsageError
 from fer_edge_bench.commands.bench import COMMAND
 from fer_edge_bench.record import read_record
+from fer_edge_bench.typed_json import to_json_text
 
 needs_litert = pytest.mark.skipif(
     not any(importlib.util.find_spec(name) for name in ("ai_edge_litert", "tflite_runtime")),
     reason="the engine litert is not installed",
 )
+QUICK = ("--engine", "litert", "--precision", "int8", "--runs", "1", "--rounds", "1")
 
 
-def bench(*words: str) -> int:
-    parser = argparse.ArgumentParser(prog="fer-edge bench")
-    COMMAND.configure(parser)
-    return COMMAND.run(parser.parse_args(words))
+def bench(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command in this process, its errors not turned into text."""
+    monkeypatch.setenv("FER_EDGE_DEBUG", "1")
+    return cli.main(["bench", *words])
 
 
 def test_the_summary_is_the_command_lines() -> None:
     assert COMMAND.summary == _SUMMARIES["bench"] == "measure latency, memory and size on this device"
+    assert list(COMMAND.actions) == ["compare", "report", "table", "claims"]
 
 
 @needs_litert
-def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "record.json"
-    assert bench("--engine", "litert", "--runs", "3", "--record", str(path)) == 0
-    record = read_record(path)
+def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, page = tmp_path / "record.json", tmp_path / "report.html"
+    words = ("--engine", "litert", "--runs", "8", "--rounds", "2", "--record", str(path), "--report", str(page))
+    assert bench(*words, monkeypatch=monkeypatch) == 0
+    found = read_record(path)
     shown = capsys.readouterr()
-    assert "A frame, pixels to faces" in shown.out
-    assert "A face, the classifier alone" in shown.out
     assert shown.err == ""
+    assert "litert" in shown.out
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
     classifier = Bundle.open(default_bundle_path()).manifest.stages["classifier"]
     expected = [item.precision for item in classifier.variants if item.engine == "litert"]
-    assert [case.precision for case in record.cases] == expected
-    assert record.photos[0].name == "astronaut.png"
-    for case in record.cases:
-        sizes = {item.precision: item.model.bytes for item in classifier.variants if item.engine == "litert"}
-        assert case.stages["classifier"].bytes == sizes[case.precision]
-        assert len(case.rounds) == 2
-        for measured in case.rounds:
-            photo = measured.photos[0]
-            assert (photo.size_wh, photo.n_faces) == ((512, 512), 1)
-            for series in photo.frame.samples_ms.values():
-                assert len(series) == 3
-                assert min(series) > 0
-            for whole, detect, classify in zip(*photo.frame.samples_ms.values(), strict=True):
-                assert whole >= detect + classify - 0.001
-            assert photo.frame.cpu_user_s + photo.frame.cpu_system_s > 0
+    assert [item.precision for item in found.cases] == expected
+    assert [picture.size_wh for picture in found.load] == [(640, 480)] * 8
+    assert (found.bundle.name, found.bundle.classifier) == ("default", "sepnet_tiny")
+    # What measuring costs: the clock and keeping samples, and watching memory and sensors.
+    assert 0 < found.harness.timing_percent < 1
+    assert 0 <= found.harness.watching_percent < 1
+    assert {point.case for point in found.timeline} >= {0, 1}
+    sizes = {item.precision: item.model.bytes for item in classifier.variants if item.engine == "litert"}
+    for item in found.cases:
+        assert item.stages["classifier"].bytes == sizes[item.precision]
+        assert item.stages["classifier"].parameters == 56_551
+        assert len(item.rounds) == 2
+        for measured in item.rounds:
+            assert [work.n_faces for work in measured.work] == [1] * 8
+            assert measured.frame.inputs == tuple(range(8))
+            series = measured.frame.samples_ms
+            for whole, engine, *parts in zip(
+                series["frame"],
+                series["engine"],
+                *(series[name] for name in ("pyramid", "pnet", "proposals", "rnet", "onet", "crop", "classify")),
+                strict=True,
+            ):
+                assert 0 < engine < sum(parts) <= whole + 0.001
+                assert sum(parts) > 0.9 * whole
+            assert measured.frame.process_cpu.user_s > 0
             # Python and numpy alone take more than 20 MB; nothing here is allowed to come near the parent's size.
             assert 20e6 < measured.peak_memory_bytes < 1e9
-            assert measured.cold_start_ms > photo.frame.samples_ms["frame"][0]
+            assert measured.cold_start_ms > series["frame"][0]
+            assert 0 < measured.face.samples_ms["engine"][0] <= measured.face.samples_ms["face"][0]
 
 
 @needs_litert
 @pytest.mark.parametrize("option", ["--json", "--markdown"])
-def test_other_outputs(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--engine", "tflite", "--precision", "int8", "--runs", "1", "--rounds", "1", option)
-    assert bench(*words) == 0
+def test_other_outputs(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench(*QUICK, option, monkeypatch=monkeypatch) == 0
     out = capsys.readouterr().out
     if option == "--json":
         (tmp_path / "record.json").write_text(out, encoding="utf-8")
-        assert [case.engine for case in read_record(tmp_path / "record.json").cases] == ["litert"]
+        assert [item.engine for item in read_record(tmp_path / "record.json").cases] == ["litert"]
     else:
-        assert "| engine | precision |" in out
-        assert "| litert | int8      |" in out
+        assert "| litert" in out
+
+
+@needs_litert
+@pytest.mark.slow
+def test_every_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "record.json"
+    scenarios = ("--scenario", "offline", "multi-stream", "--frame-rate", "0.5", "--minutes", "0.05")
+    with monkeypatch.context() as patched:
+        # Half a frame a second is a load that this machine bears many times over: two streams are enough to see.
+        patched.setattr("fer_edge_bench.streams._MAX_STREAMS", 2)
+        assert bench(*QUICK, *scenarios, "--record", str(path), monkeypatch=patched) == 0
+    summary = read_record(path).cases[0].summary
+    assert summary.bulk is not None
+    assert summary.bulk.photos_per_s > 0
+    assert summary.streams is not None
+    assert (summary.streams.most_streams, summary.streams.next_dropped_percent) == (2, None)
+    assert summary.sustained is not None
+    assert 3.0 <= summary.sustained.duration_s < 10
+    assert summary.sustained.frames > 5
+
+
+@needs_litert
+def test_claims_beside_the_tables(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench(*QUICK, "--claims", monkeypatch=monkeypatch) == 0
+    assert "not checkable here" in capsys.readouterr().out
 
 
 @needs_litert
@@ -85,22 +131,37 @@ def test_an_engine_that_is_not_installed_is_left_out_with_one_line(
     for name in ("onnxruntime", "openvino"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not here')\n", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
-    assert bench("--precision", "int8", "--runs", "1", "--rounds", "1", "--json") == 0
+    assert bench("--precision", "int8", "--runs", "1", "--rounds", "1", "--json", monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr()
-    assert [case["engine"] for case in json.loads(shown.out)["cases"]] == ["litert"]
+    assert [item["engine"] for item in json.loads(shown.out)["cases"]] == ["litert"]
     lines = shown.err.splitlines()
     assert [line.startswith("fer-edge: left out: ") for line in lines] == [True] * len(lines)
     assert 'pip install "fer-edge[onnx]"' in shown.err
     with pytest.raises(MissingExtraError, match=r'pip install "fer-edge\[onnx\]"'):
-        bench("--engine", "onnx")
+        bench("--engine", "onnx", monkeypatch=monkeypatch)
 
 
 @needs_litert
-def test_a_photo_that_is_none(tmp_path: Path) -> None:
-    path = tmp_path / "photo.png"
-    path.write_bytes(b"not a picture")
-    with pytest.raises(InputError, match=r"photo\.png: not a picture"):
-        bench("--engine", "litert", "--photo", str(path))
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "terminated"])
+def test_an_interrupted_run_keeps_what_was_measured(tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    path = tmp_path / "record.json"
+    words = ["--engine", "litert", "--precision", "int8", "--runs", "8", "--rounds", "500", "--record", str(path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fer_edge", "bench", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        # Long enough for one process at least, far too short for five hundred.
+        time.sleep(8)
+        process.send_signal(sent)
+        stdout, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == code, stderr
+    assert stderr.splitlines()[-1] == "fer-edge: interrupted: what had been measured is kept, marked as partial"
+    assert "interrupted: " in stdout
+    found = read_record(path)
+    assert found.partial
+    assert 0 < len(found.cases[0].rounds) < 500
 
 
 @pytest.mark.parametrize(
@@ -111,21 +172,82 @@ def test_a_photo_that_is_none(tmp_path: Path) -> None:
         pytest.param(("--rounds", "0"), UsageError, "rounds: expected 1 or more", id="rounds"),
         pytest.param(("--min-face", "4"), UsageError, "min_face_px: expected 12 or more", id="face"),
         pytest.param(("--min-face", "nan"), UsageError, "min_face_px: expected 12 or more", id="no number"),
+        pytest.param(("--minutes", "0"), UsageError, "sustained_s: expected a number above 0", id="no time"),
+        pytest.param(("--scenario", "online"), UsageError, "expected offline, multi-stream, sustained", id="scenario"),
+        pytest.param(("--frame-rate", "5"), UsageError, "expected --scenario multi-stream beside it", id="frame rate"),
+        pytest.param(("--evaluation", "{tmp}/old.json"), UsageError, "expected --claims beside it", id="evaluation"),
+        pytest.param(("--training", "mini_xceptoin"), UsageError, "mini_xception", id="network"),
         pytest.param(("{tmp}/none",), InputError, "no bundle at", id="bundle"),
         pytest.param(("--photo", "{tmp}/none.png"), InputError, "no such file", id="photo"),
+        pytest.param(("--photo", "{tmp}/old.json"), InputError, "not a picture", id="no picture"),
+        pytest.param(("--photo", "{tmp}"), InputError, "no pictures in this folder", id="folder"),
         pytest.param(("--record", "{tmp}/old.json"), UsageError, "exists already", id="record exists"),
+        pytest.param(("--report", "{tmp}/old.json"), UsageError, "exists already", id="page exists"),
         pytest.param(("--record", "{tmp}/none/new.json"), OutputError, "does not exist", id="no folder"),
+        pytest.param(("--record", "{tmp}/a", "--report", "{tmp}/a"), UsageError, "expected two files", id="one name"),
     ],
 )
 def test_what_is_wrong_is_found_before_anything_is_measured(
-    words: tuple[str, ...],
-    kind: type[FerEdgeError],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...], kind: type[FerEdgeError], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
     (tmp_path / "old.json").write_text("old", encoding="utf-8")
     with pytest.raises(kind, match=message):
-        bench(*(word.replace("{tmp}", str(tmp_path)) for word in words))
+        bench(*(word.replace("{tmp}", str(tmp_path)) for word in words), monkeypatch=monkeypatch)
     assert (tmp_path / "old.json").read_text(encoding="utf-8") == "old"
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> tuple[Path, Path]:
+    """Two records, the second half as fast."""
+    paths = (tmp_path / "a.json", tmp_path / "b.json")
+    for path, scale in zip(paths, (1, 2), strict=True):
+        rounds = [one_round((10.0 * scale, 10.1 * scale)) for _ in range(4)]
+        path.write_text(to_json_text(record(case(*rounds))), encoding="utf-8")
+    return paths
+
+
+def test_compare(records: tuple[Path, Path]) -> None:
+    done = run_cli("bench", "compare", *map(str, records))
+    assert (done.returncode, done.stderr) == (0, "")
+    line = next(line for line in done.stdout.splitlines() if "frame" in line)
+    assert line.split()[-1] == "worse"
+    as_json = json.loads(run_cli("bench", "compare", *map(str, reversed(records)), "--json").stdout)
+    assert next((item["figure"], item["verdict"]) for item in as_json["comparisons"]) == ("frame", "better")
+    assert run_cli("bench", "compare", *map(str, records), "--markdown").stdout.startswith("| case")
+
+
+def test_report_and_table(records: tuple[Path, Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert run_cli("bench", "report", str(records[0]), "-o", str(page)).returncode == 0
+    assert "Some Board" in page.read_text(encoding="utf-8")
+    assert run_cli("bench", "report", str(records[0]), "--markdown").stdout.count("| litert") > 1
+    assert run_cli("bench", "table", *map(str, records)).stdout.count("Some Board") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        pytest.param(("compare", "a.json", "none.json"), 1, "none.json", id="no such record"),
+        pytest.param(("report", "old.json"), 1, "found fer-edge/bench-record/1; measure again", id="an older schema"),
+        pytest.param(("report", "a.json", "--force"), 2, "expected -o FILE beside them", id="nothing to force"),
+        pytest.param(("report", "a.json", "-o", "b.json"), 2, "exists already", id="page exists"),
+        pytest.param(
+            ("report", "a.json", "-o", "new.html", "--bundle", str(default_bundle_path())),
+            2,
+            "expected the bundle measured",
+            id="another bundle",
+        ),
+        pytest.param(("claims", "old.json"), 1, "bench-record/1; measure again", id="claims of an older schema"),
+    ],
+)
+def test_what_is_wrong_with_records(
+    records: tuple[Path, Path], tmp_path: Path, words: tuple[str, ...], code: int, message: str
+) -> None:
+    (tmp_path / "old.json").write_text('{"schema": "fer-edge/bench-record/1"}', encoding="utf-8")
+    placed = [str(tmp_path / word) if word.endswith((".json", ".html")) else word for word in words]
+    done = run_cli("bench", *placed)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "new.html").exists()

@@ -5,8 +5,8 @@ from itertools import chain, repeat
 
 import pytest
 
-from fer_edge_bench.measure import has_settled, measure_steady
-from fer_edge_bench.procfs import CpuTimes
+from fer_edge_bench.measure import difference, has_settled, loop_overhead_us, measure_steady
+from fer_edge_bench.samples import CpuSeconds, Steady
 
 
 class Machine:
@@ -15,19 +15,30 @@ class Machine:
     def __init__(self, durations_s: Iterator[float]) -> None:
         self.now_s = 1000.0
         self.durations_s = durations_s
-        self.done = 0
+        self.done: list[int] = []
 
-    def work(self) -> dict[str, float]:
+    def work(self, position: int) -> dict[str, float]:
         duration_s = next(self.durations_s)
         self.now_s += duration_s
-        self.done += 1
-        return {"part": 1000 * duration_s / 4}
+        self.done.append(position)
+        return {"whole": 1000 * duration_s, "part": 1000 * duration_s / 4}
 
     def clock(self) -> float:
         return self.now_s
 
-    def cpu(self) -> CpuTimes:
-        return CpuTimes(user_s=0.75 * self.now_s, system_s=0.25 * self.now_s)
+    def cpu(self) -> CpuSeconds:
+        return CpuSeconds(user_s=0.75 * self.now_s, system_s=0.25 * self.now_s)
+
+    def measure(self, n_inputs: int, runs: int, machine_cpu: bool = False) -> Steady:
+        return measure_steady(
+            self.work,
+            n_inputs,
+            runs,
+            since_s=990.0,
+            clock=self.clock,
+            cpu=self.cpu,
+            machine_cpu=self.cpu if machine_cpu else lambda: None,
+        )
 
 
 @pytest.mark.parametrize(
@@ -45,9 +56,22 @@ class Machine:
 )
 def test_warm_up(durations_s: Iterator[float], warm_up_runs: int, settled: bool) -> None:
     machine = Machine(durations_s)
-    found = measure_steady("whole", machine.work, 4, clock=machine.clock, cpu=machine.cpu)
+    found = machine.measure(1, 4)
     assert (found.warm_up_runs, found.settled) == (warm_up_runs, settled)
-    assert machine.done == warm_up_runs + 4
+    assert len(machine.done) == warm_up_runs + 4
+
+
+@pytest.mark.parametrize(
+    ("n_inputs", "window"),
+    [pytest.param(1, 5, id="1"), pytest.param(3, 6, id="3"), pytest.param(5, 5, id="5"), pytest.param(8, 8, id="8")],
+)
+def test_pictures_of_different_cost_settle_when_whole_passes_do(n_inputs: int, window: int) -> None:
+    """Picture i takes i + 1 units: two windows of whole passes have equal medians."""
+    machine = Machine(0.01 * (1 + number % n_inputs) for number in range(1000))
+    found = machine.measure(n_inputs, 2 * n_inputs)
+    assert (found.warm_up_runs, found.settled) == (2 * window, True)
+    assert found.inputs == tuple(range(n_inputs)) * 2
+    assert machine.done[-2 * n_inputs :] == list(found.inputs)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +90,25 @@ def test_has_settled(durations: list[float], settled: bool) -> None:
 
 def test_every_sample_is_kept_and_processor_time_is_of_the_timed_runs() -> None:
     machine = Machine(chain([0.01] * 10, [0.02, 0.5, 0.02]))
-    found = measure_steady("whole", machine.work, 3, clock=machine.clock, cpu=machine.cpu)
+    found = machine.measure(1, 3, machine_cpu=True)
     assert found.runs == 3
     assert found.samples_ms["whole"] == (20.0, 500.0, 20.0)
     assert found.samples_ms["part"] == (5.0, 125.0, 5.0)
-    assert (found.wall_s, found.cpu_user_s, found.cpu_system_s) == (0.54, 0.405, 0.135)
+    # 10 s before the clock's 1000, then 0.1 s of warm-up.
+    assert (found.began_s, found.ended_s) == (10.1, 10.64)
+    assert found.process_cpu == CpuSeconds(user_s=0.405, system_s=0.135)
+    assert found.machine_cpu == found.process_cpu
+    assert found.energy_j is None
+
+
+def test_a_counter_that_steps_back_counts_as_nothing() -> None:
+    before, after = CpuSeconds(user_s=2.0, system_s=1.0), CpuSeconds(user_s=1.5, system_s=1.25)
+    assert difference(before, after) == CpuSeconds(user_s=0.0, system_s=0.25)
+
+
+def test_the_loops_own_cost_is_that_of_reading_the_clock() -> None:
+    """A clock that moves 1 µs each time it is read: two readings for each of three series, and the bounds' two."""
+    ticks = iter(range(10**7))
+    found = loop_overhead_us(("a", "b", "c"), clock=lambda: 1e-6 * next(ticks))
+    assert found == pytest.approx(6.0, abs=0.01)
+    assert 0 < loop_overhead_us(("a", "b", "c")) < 1000

@@ -1,91 +1,248 @@
-"""`fer-edge bench`: what a bundle costs on this device."""
+"""`fer-edge bench`: what a bundle costs on this device; and what is done with its records."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import shlex
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_edge.command import Command
+from fer_edge_bench.commands.claims import CLAIMS
+from fer_edge_bench.commands.compare import COMPARE
+from fer_edge_bench.commands.report import REPORT
+from fer_edge_bench.commands.table import TABLE
+
+if TYPE_CHECKING:
+    from fer_edge.bundle import Bundle
+    from fer_edge_bench.claims_evaluations import Evaluation
+    from fer_edge_bench.record import BenchRecord, Settings
 
 __all__ = ["COMMAND"]
+
+_MINUTE_S = 60.0
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder or .zip (the one installed with fer-edge)"
     )
-    parser.add_argument(
-        "--photo", action="append", type=Path, metavar="PATH", help="what to measure on, may be repeated (a demo photo)"
+    what = parser.add_argument_group("what is measured")
+    what.add_argument(
+        "--photo",
+        action="append",
+        type=Path,
+        metavar="PATH",
+        help="a picture or a folder of them, may be repeated (eight views of a demo photo, 640 x 480)",
     )
-    parser.add_argument(
+    what.add_argument(
         "--engine", nargs="+", default=[], metavar="NAME", help="litert, onnx, openvino (all that are installed)"
     )
-    parser.add_argument(
+    what.add_argument(
         "--precision",
         nargs="+",
         default=[],
         metavar="NAME",
         help="of the classifier: int8, float32 (all in the bundle)",
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="that each case may use (1)")
-    parser.add_argument("--runs", type=int, default=50, metavar="N", help="samples of each series in a round (50)")
-    parser.add_argument(
-        "--rounds", type=int, default=2, metavar="N", help="fresh processes for each case, in turns (2)"
+    what.add_argument("--threads", nargs="+", type=int, default=[1], metavar="N", help="a case for each number (1)")
+    what.add_argument("--min-face", type=float, default=40.0, metavar="PX", help="smallest face looked for (40)")
+    what.add_argument("--runs", type=int, default=40, metavar="N", help="samples of a series in each process (40)")
+    what.add_argument("--rounds", type=int, default=4, metavar="N", help="fresh processes for each case, in turns (4)")
+    what.add_argument(
+        "--scenario",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="also: offline (pictures in bulk), multi-stream (cameras at once), sustained (minutes)",
     )
-    parser.add_argument("--min-face", type=float, default=40.0, metavar="PX", help="smallest face looked for (40)")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write the record with all samples as JSON")
-    parser.add_argument("--force", action="store_true", help="replace the record where it exists")
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print the record instead of tables")
-    output.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    what.add_argument("--frame-rate", type=float, metavar="FPS", help="of each camera of multi-stream (15)")
+    what.add_argument("--minutes", type=float, metavar="M", help="measure sustained work, for so long (30)")
+    what.add_argument(
+        "--training",
+        nargs="+",
+        default=[],
+        metavar="ARCH",
+        help="also steps of training these networks on this machine",
+    )
+    output = parser.add_argument_group("what becomes of it")
+    output.add_argument("--record", type=Path, metavar="FILE", help="write the record with all samples as JSON")
+    output.add_argument("--report", type=Path, metavar="FILE", help="write one HTML page with plots")
+    output.add_argument("--force", action="store_true", help="replace the files where they exist")
+    output.add_argument("--claims", action="store_true", help="also compare with what the papers claim")
+    output.add_argument(
+        "--evaluation",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="with --claims: a record of fer-edge evaluate, may be repeated",
+    )
+    printed = output.add_mutually_exclusive_group()
+    printed.add_argument("--json", action="store_true", help="print the record instead of tables")
+    printed.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from fer_edge.assets import demo_photo_path
     from fer_edge.bundle import Bundle
-    from fer_edge.detector import DetectorOptions
     from fer_edge.errors import UsageError
-    from fer_edge.files import ensure_writable_target, write_text
-    from fer_edge_bench.harness import identify_photo, measure_cases
+    from fer_edge.files import ensure_writable_target
+    from fer_edge_bench.claims_evaluations import read_evaluations
+    from fer_edge_bench.harness import Interrupted, measure_cases
+    from fer_edge_bench.load import read_load, write_default_load
     from fer_edge_bench.plan import plan_cases
     from fer_edge_bench.probe import probe_engine
-    from fer_edge_bench.record import Settings
-    from fer_edge_bench.table import format_record
-    from fer_edge_bench.typed_json import to_json_text
+    from fer_edge_bench.training import check_architectures, measure_training
 
     # All that can be known to be wrong is found before anything is measured.
-    try:
-        settings = Settings(
-            threads=arguments.threads, runs=arguments.runs, rounds=arguments.rounds, min_face_px=arguments.min_face
-        )
-        DetectorOptions(min_face_px=settings.min_face_px)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    if arguments.record is not None:
-        ensure_writable_target(arguments.record, force=arguments.force)
-    photos = arguments.photo or [demo_photo_path()]
-    for photo in photos:
-        identify_photo(photo)
+    settings = _settings(arguments)
+    for path in (arguments.record, arguments.report):
+        if path is not None:
+            ensure_writable_target(path, force=arguments.force)
+    if arguments.record is not None and arguments.record == arguments.report:
+        raise UsageError("--record and --report: expected two files, found one name")
+    if arguments.evaluation and not arguments.claims:
+        raise UsageError("--evaluation: expected --claims beside it")
+    evaluations = [found for path in arguments.evaluation for found in read_evaluations(path)]
+    check_architectures(arguments.training)
+    given = read_load(arguments.photo) if arguments.photo else None
     bundle = Bundle.open(arguments.bundle)
     cases = plan_cases(
         bundle.manifest, engines=arguments.engine, precisions=arguments.precision, probe=probe_engine, say=_say
     )
-    record = measure_cases(bundle, cases, photos, settings, progress=_progress)
+    progress = _Progress()
+    interruption: Interrupted | None = None
+    with tempfile.TemporaryDirectory(prefix="fer-edge-bench-") as folder:
+        load = given or write_default_load(Path(folder))
+        try:
+            record = measure_cases(bundle, cases, load, settings, progress=progress)
+        except Interrupted as error:
+            if error.record is None:
+                raise
+            record, interruption = error.record, error
+        finally:
+            progress.end()
+    if arguments.training and interruption is None:
+        try:
+            training = measure_training(arguments.training, progress=progress)
+        finally:
+            progress.end()
+        record = dataclasses.replace(record, training=training)
+    _give_out(record, bundle, evaluations, arguments)
+    if interruption is not None:
+        _say(f"interrupted: what had been measured is {'kept' if arguments.record else 'shown'}, marked as partial")
+        raise interruption.__cause__ or interruption
+    for failure in record.failures:
+        _say(f"{failure.engine} {failure.precision} failed: {failure.error}")
+    return 1 if record.failures else 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from fer_edge.detector import DetectorOptions
+    from fer_edge.errors import UsageError
+    from fer_edge_bench.record import Settings
+
+    scenarios = list(dict.fromkeys(arguments.scenario))
+    if arguments.minutes is not None and "sustained" not in scenarios:
+        scenarios.append("sustained")
+    if arguments.frame_rate is not None and "multi-stream" not in scenarios:
+        raise UsageError("--frame-rate: expected --scenario multi-stream beside it")
+    changed = {}
+    if arguments.frame_rate is not None:
+        changed["frame_rate"] = arguments.frame_rate
+    if arguments.minutes is not None:
+        changed["sustained_s"] = _MINUTE_S * arguments.minutes
+    try:
+        settings = Settings(
+            threads=tuple(dict.fromkeys(arguments.threads)),
+            runs=arguments.runs,
+            rounds=arguments.rounds,
+            min_face_px=arguments.min_face,
+            scenarios=tuple(scenarios),
+            **changed,
+        )
+        DetectorOptions(min_face_px=settings.min_face_px)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return settings
+
+
+def _give_out(
+    record: BenchRecord, bundle: Bundle, evaluations: Sequence[Evaluation], arguments: argparse.Namespace
+) -> None:
+    from fer_edge.files import write_text
+    from fer_edge_bench.accuracies import bundle_accuracies
+    from fer_edge_bench.claims import check_claims, format_claims
+    from fer_edge_bench.claims_data import read_claims
+    from fer_edge_bench.claims_evaluations import accuracy_of_bundle
+    from fer_edge_bench.report import write_report
+    from fer_edge_bench.table import format_record, print_record
+    from fer_edge_bench.typed_json import to_json_text
+
     text = to_json_text(record)
+    # The record first: what comes after can be made from it again.
     if arguments.record is not None:
         write_text(arguments.record, text)
-    sys.stdout.write(text if arguments.json else format_record(record, markdown=arguments.markdown))
-    return 0
+    if arguments.report is not None:
+        write_report(record, arguments.report, accuracies=bundle_accuracies(bundle.manifest), command=_command_line())
+    if arguments.json:
+        sys.stdout.write(text)
+    elif arguments.markdown:
+        sys.stdout.write(format_record(record, markdown=True))
+    else:
+        print_record(record, sys.stdout)
+    if arguments.claims:
+        results = check_claims(read_claims(), record, [*accuracy_of_bundle(bundle.manifest), *evaluations])
+        claims = format_claims(results, markdown=arguments.markdown)
+        # The record on standard output is for programs; there the claims are talk.
+        (sys.stderr if arguments.json else sys.stdout).write(f"\n{claims}")
+
+
+def _command_line() -> str:
+    return shlex.join(["fer-edge", *sys.argv[1:]])
 
 
 def _say(message: str) -> None:
     sys.stderr.write(f"fer-edge: {message}\n")
 
 
-def _progress(message: str) -> None:
-    if sys.stderr.isatty():
-        _say(message)
+class _Progress:
+    """One line on a terminal that says what is being measured and how long the rest may take; else nothing."""
+
+    def __init__(self) -> None:
+        import time
+
+        self._clock = time.monotonic
+        self._began_s = self._clock()
+        self._shown = 0
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        if not sys.stderr.isatty():
+            return
+        left = ""
+        if done:
+            left_s = (self._clock() - self._began_s) / done * (total - done)
+            left = f", {left_s:.0f} s left" if left_s < 2 * _MINUTE_S else f", {left_s / _MINUTE_S:.0f} min left"
+        line = f"fer-edge: {done} of {total} done{left}: {what}"
+        sys.stderr.write("\r" + line.ljust(self._shown))
+        sys.stderr.flush()
+        self._shown = len(line)
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            sys.stderr.write("\r" + " " * self._shown + "\r")
+            sys.stderr.flush()
+            self._shown = 0
 
 
-COMMAND = Command(summary="measure latency, memory and size on this device", configure=_configure, run=_run)
+COMMAND = Command(
+    summary="measure latency, memory and size on this device",
+    configure=_configure,
+    run=_run,
+    actions={"compare": COMPARE, "report": REPORT, "table": TABLE, "claims": CLAIMS},
+)

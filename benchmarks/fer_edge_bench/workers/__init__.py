@@ -1,0 +1,1 @@
+"""What runs in the fresh processes of a benchmark, one module for each scenario."""
