@@ -24,6 +24,7 @@ from fer_edge.files import check_folder_target, replace_folder
 from fer_edge.golden import check_replays, replay_golden
 from fer_edge.machine import package_versions
 from fer_edge.preprocess import PixelCoding
+from fer_edge_convert.arithmetic import count_arithmetic
 from fer_edge_convert.calibration import Calibration, draw_calibration, draw_selection
 from fer_edge_convert.conversion_data import ConversionData, read_conversion_data
 from fer_edge_convert.detector_accuracy import DetectorFigures, check_detector, measure_detector
@@ -470,6 +471,7 @@ def _manifest(
         "fer_edge_version": __version__,
         "versions": package_versions(_PACKAGES),
         "classifier": source.provenance,
+        "arithmetic": count_arithmetic(source.model.onnx).to_json(),
         "quantization": recipe.to_json(),
         "data": job.data.to_json(),
     }

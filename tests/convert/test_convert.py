@@ -161,6 +161,7 @@ def test_what_the_manifest_states(bundle, model_folder, data):
     stage = manifest.stages["classifier"]
     assert (stage.colour, stage.pixel_mean, stage.pixel_std, stage.crop_margin) == ("gray", 128.0, 128.0, 0.25)
     record = json.loads((model_folder / "record.json").read_text(encoding="utf-8"))
+    assert manifest.provenance["arithmetic"]["multiply_adds"] > manifest.provenance["arithmetic"]["weights"] > 0
     assert manifest.provenance["classifier"]["model"] == record["model"]
     # Files are named, folders are nobody's business.
     assert manifest.provenance["command"] == (
