@@ -68,10 +68,11 @@ def test_wheel_is_small(wheel):
 
 def test_wheel_holds_the_packages_and_nothing_beside_them(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    packages = {"fer_edge", "fer_edge_bench", "fer_edge_convert", "fer_edge_train"}
+    packages = {"fer_edge", "fer_edge_bench", "fer_edge_convert", "fer_edge_devices", "fer_edge_train"}
     assert {name.split("/")[0] for name in names} == packages | {f"fer_edge-{__version__}.dist-info"}
     assert {f"{package}/py.typed" for package in packages} <= set(names)
-    assert "fer_edge/assets/astronaut.png" in names
+    needed = {"fer_edge/assets/astronaut.png", "fer_edge_bench/claims.toml", "fer_edge_bench/report/style.css"}
+    assert needed <= set(names)
     assert not [name for name in names if name.endswith((".pyc", ".part", ".keras"))]
 
 
@@ -155,6 +156,18 @@ def test_lean_environment_runs_the_demo(lean_python, tmp_path):
     assert _overlap(face["box_xyxy"], DEMO_FACE_XYXY) > 0.5
     assert face["probs"][face["emotion"]] == max(face["probs"].values())
     assert (tmp_path / "demo.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+
+
+def test_lean_environment_measures_and_shows(lean_python, tmp_path):
+    """Neither rich nor a host package is there: the tables are plain, the page and the claims are whole."""
+    words = ["bench", "--runs", "8", "--rounds", "1", "--record", "record.json", "--report", "page.html", "--claims"]
+    done = run(lean_python.with_name("fer-edge"), *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "litert int8" in done.stdout
+    assert "not checkable here" in done.stdout
+    record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
+    assert {case["engine"] for case in record["cases"]} == {"litert"}
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
 def test_lean_environment_names_the_extra_that_training_needs(lean_python, tmp_path):
