@@ -439,7 +439,7 @@ def run_chains(photo: WiderPhoto, chains: Mapping[str, Chain]) -> dict[str, Dete
         detector = FaceDetector(pnet.stage, rnet.stage, onet.stage, OPTIONS)
         if pnet.key not in proposals:
             canvas = detector._canvas_for((width, height))
-            canvas.draw(octaves)
+            canvas.draw(frame)
             proposals[pnet.key] = detector._propose(canvas, *pnet.stage.run(canvas.pixels[np.newaxis]))
             pnet.stage.forget_sessions()
         if (pnet.key, rnet.key) not in survivors:

@@ -97,7 +97,7 @@ class FaceDetector:
         started = clock()
         canvas = self._canvas_for((frame_bgr.shape[1], frame_bgr.shape[0]))
         if canvas.levels:
-            canvas.draw(octaves)
+            canvas.draw(frame_bgr)
         drawn = clock()
         outputs = self._pnet.run(canvas.pixels[np.newaxis]) if canvas.levels else None
         mapped = clock()

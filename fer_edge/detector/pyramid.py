@@ -20,6 +20,7 @@ __all__ = ["FIELD_PX", "STRIDE_PX", "Canvas", "Level", "plan_canvas", "pyramid_s
 
 FIELD_PX = 12
 STRIDE_PX = 2
+_CHANNELS = 4  # blue, green, red, and one that nobody reads
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -87,13 +88,17 @@ class Canvas:
         ).reshape(-1, 2)
         self._origin_xy = np.array([(level.x, level.y) for level in levels], dtype=np.float32).reshape(-1, 2)
         # Levels are drawn one after the other, so all share the memory of the largest drawing.
-        n_values = max((3 * level.oversampling**2 * level.height * level.width for level in levels), default=0)
+        n_values = max((_CHANNELS * level.oversampling**2 * level.height * level.width for level in levels), default=0)
         self._drawings: tuple[Pixels, Pixels] = (
             np.empty(n_values, dtype=np.uint8),
             np.empty(n_values // 4, dtype=np.uint8),
         )
+        self._level_values = np.empty(
+            max((_CHANNELS * level.height * level.width for level in levels), default=0), dtype=np.uint8
+        )
+        self._frame_bgra: Pixels = np.empty((frame_height, frame_width, _CHANNELS), dtype=np.uint8)
 
-    def draw(self, octaves: list[Pixels]) -> None:
+    def draw(self, frame_bgr: Pixels) -> None:
         """Resize a frame into its levels' places.
 
         A bilinear step that shrinks skips pixels, and P-Net pays for it with missed faces and false alarms. So each
@@ -101,9 +106,11 @@ class Canvas:
         filter in fixed-point arithmetic.
 
         Args:
-            octaves: the frame uint8 (h, w, 3), then itself halved again and again; grown here as far as needed.
+            frame_bgr: uint8 (height, width, 3), of the canvas's frame size.
         """
         cv2 = import_cv2()
+        # OpenCV resizes four channels in less than half the time of three, to the same values.
+        octaves = [cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2BGRA, dst=self._frame_bgra)]
         for level in self.levels:
             while len(octaves) <= level.octave:
                 octaves.append(halve(octaves[-1]))
@@ -111,12 +118,11 @@ class Canvas:
             for drawing in self._drawings:
                 if times == 1:
                     break
-                size_wh = (times * level.width, times * level.height)
-                target = drawing[: 3 * size_wh[0] * size_wh[1]].reshape(size_wh[1], size_wh[0], 3)
-                source = cv2.resize(source, size_wh, dst=target, interpolation=cv2.INTER_LINEAR_EXACT)
+                source = _resize_into(drawing, source, times * level.width, times * level.height)
                 times //= 2
+            drawn = _resize_into(self._level_values, source, level.width, level.height)
             place = self.pixels[level.y : level.y + level.height, level.x : level.x + level.width]
-            cv2.resize(source, (level.width, level.height), dst=place, interpolation=cv2.INTER_LINEAR_EXACT)
+            cv2.cvtColor(drawn, cv2.COLOR_BGRA2BGR, dst=place)
 
     def boxes_of_cells(self, cells: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """Return the frame's boxes float32 (n, 4) that P-Net's output cells (n,) look at (see boxes.py)."""
@@ -126,6 +132,13 @@ class Canvas:
         scale = self._scale_xy[level]
         corners = np.hstack([(origin + 1) / scale, (origin + FIELD_PX) / scale])
         return np.trunc(corners).astype(np.float32)
+
+
+def _resize_into(memory: Pixels, source: Pixels, width: int, height: int) -> Pixels:
+    """Resize into the beginning of a buffer; return that as an image."""
+    target = memory[: _CHANNELS * width * height].reshape(height, width, _CHANNELS)
+    import_cv2().resize(source, (width, height), dst=target, interpolation=import_cv2().INTER_LINEAR_EXACT)
+    return target
 
 
 def plan_canvas(frame_size_wh: tuple[int, int], min_face_px: float, scale_factor: float) -> Canvas:
