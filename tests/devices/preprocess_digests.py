@@ -11,6 +11,7 @@ import sys
 import cv2
 import numpy as np
 
+from fer_edge.detector.pyramid import plan_canvas
 from fer_edge.preprocess import PixelCoding, crop_square, face_pixels, gray_image, halve, resize_exact
 
 # Source and target (width, height): enlarging, shrinking by less and by more than 2, odd and prime sides, thin strips.
@@ -84,6 +85,10 @@ def digests():
         width, height = random.uniform(3, 90, 2)
         box_xyxy = np.array([left, top, left + width, top + height], dtype=np.float32)
         found[f"crop_square {i}"] = digest(box_xyxy, crop_square(frame, box_xyxy, (0.0, 0.1, 0.3)[i % 3]))
+    for (width, height), min_face_px in (((640, 480), 40), ((641, 479), 20), ((333, 251), 33)):
+        canvas = plan_canvas((width, height), min_face_px, 0.709)
+        canvas.draw(pixels(height, width, 3))
+        found[f"pyramid of {width} x {height} from {min_face_px} px"] = digest(canvas.pixels)
     for name, coding in CODINGS.items():
         found[f"encode {name}"] = digest(coding.encode(frame), coding.table())
     # Proves that the comparison can fail: this interpolation is known to differ between the two architectures.
