@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from fer_edge.pipeline import EmotionPipeline
     from fer_edge.results import Detection, Face, FrameAnalysis
+    from fer_edge.tracking import FaceTracker, TrackerOptions
 
 __all__ = [
     "Bundle",
@@ -42,6 +43,7 @@ __all__ = [
     "EngineError",
     "Face",
     "FaceDetector",
+    "FaceTracker",
     "FerEdgeError",
     "FrameAnalysis",
     "GateError",
@@ -49,6 +51,7 @@ __all__ = [
     "IntegrityError",
     "MissingExtraError",
     "OutputError",
+    "TrackerOptions",
     "UsageError",
     "__version__",
 ]
@@ -62,6 +65,7 @@ _MODULES = {
     "EngineError": "fer_edge.errors",
     "Face": "fer_edge.results",
     "FaceDetector": "fer_edge.detector",
+    "FaceTracker": "fer_edge.tracking",
     "FerEdgeError": "fer_edge.errors",
     "FrameAnalysis": "fer_edge.results",
     "GateError": "fer_edge.errors",
@@ -69,6 +73,7 @@ _MODULES = {
     "IntegrityError": "fer_edge.errors",
     "MissingExtraError": "fer_edge.errors",
     "OutputError": "fer_edge.errors",
+    "TrackerOptions": "fer_edge.tracking",
     "UsageError": "fer_edge.errors",
 }
 

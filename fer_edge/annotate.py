@@ -53,7 +53,8 @@ def _draw_face(canvas: Pixels, face: Face, labels: tuple[str, ...]) -> None:
     for x, y in face.landmarks_xy.tolist():
         cv2.circle(canvas, (round(x), round(y)), line_px + 1, _ACCENT, -1, cv2.LINE_AA)
 
-    text = f"{face.emotion} {100 * float(face.probs.max()):.0f}%"
+    number = "" if face.track_id is None else f"{face.track_id}: "
+    text = f"{number}{face.emotion} {100 * float(face.probs[labels.index(face.emotion)]):.0f}%"
     (text_width, text_height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, font_scale, thickness)
     strip_height = text_height + baseline + 2 * line_px
     # Above the box where there is room, else inside it.

@@ -46,6 +46,7 @@ def _face_record(face: Face, labels: tuple[str, ...]) -> dict[str, Any]:
         "detection_score": round(face.detection_score, 6),
         "landmarks_xy": [[round(value, 2) for value in point] for point in face.landmarks_xy.tolist()],
         "emotion": face.emotion,
+        "track_id": face.track_id,
         "probs": {label: round(prob, 6) for label, prob in zip(labels, face.probs.tolist(), strict=True)},
     }
 

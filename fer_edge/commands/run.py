@@ -14,7 +14,9 @@ from fer_edge.command import Command
 from fer_edge.errors import FerEdgeError
 
 if TYPE_CHECKING:
+    from fer_edge.pipeline import EmotionPipeline
     from fer_edge.sources import Frame, Source
+    from fer_edge.tracking import FaceTracker
 
 __all__ = ["COMMAND"]
 
@@ -27,6 +29,18 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector-precision", metavar="NAME", help="of the detector's networks (the bundle's first)")
     parser.add_argument("--min-face", type=float, default=40.0, metavar="PX", help="smallest face looked for (40)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="that the engine may use (1)")
+    parser.add_argument(
+        "--detect-every",
+        type=int,
+        metavar="N",
+        help="of a video: detect in every N-th frame at least, follow faces between (10; 1 follows none)",
+    )
+    parser.add_argument(
+        "--max-latency-ms",
+        type=float,
+        metavar="MS",
+        help="of a video: detect as often as a frame takes no longer than this on average",
+    )
     parser.add_argument(
         "--annotate", type=Path, metavar="PATH", help="write an annotated photo, folder of photos, or video"
     )
@@ -63,8 +77,12 @@ def _run(arguments: argparse.Namespace) -> int:
             min_face_px=arguments.min_face,
             threads=arguments.threads,
         )
+        tracker = _tracker(pipeline, source, arguments)
         for frame, decode_ms in _timed(source):
-            analysis = pipeline.analyse(frame.image_bgr)
+            if tracker is None:
+                analysis = pipeline.analyse(frame.image_bgr)
+            else:
+                analysis = tracker.analyse(frame.image_bgr, frame.time_s)
             if arguments.text:
                 sys.stdout.write(frame_text(frame, analysis, pipeline.labels) + "\n")
             else:
@@ -74,6 +92,27 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.annotate and arguments.text:
         sys.stdout.write(f"annotated: {arguments.annotate}\n")
     return 1 if failures else 0
+
+
+def _tracker(pipeline: EmotionPipeline, source: Source, arguments: argparse.Namespace) -> FaceTracker | None:
+    """Return what looks at a video; None for pictures, which have nothing in common."""
+    from fer_edge.errors import UsageError
+    from fer_edge.tracking import FaceTracker, TrackerOptions
+
+    given = {
+        name: value
+        for name, value in (("detect_every", arguments.detect_every), ("max_latency_ms", arguments.max_latency_ms))
+        if value is not None
+    }
+    if source.kind != "video":
+        if given:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UsageError(f"{options}: expected a video, found a {source.kind}; leave it out")
+        return None
+    try:
+        return FaceTracker(pipeline, TrackerOptions(**given))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _timed(source: Source) -> Iterator[tuple[Frame, float]]:

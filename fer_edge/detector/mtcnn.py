@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,9 @@ class DetectorOptions:
         if self.max_proposals < 1:
             raise ValueError(f"max_proposals: expected 1 or more, found {self.max_proposals}")
 
+
+# From edges counted from 0 to pixels counted from 1, the last included: right and bottom stay.
+_FROM_EDGES = np.array([1, 1, 0, 0], dtype=np.float32)
 
 # Overlaps at which boxes are one face, after the reference code: within a level, between levels, after R- and O-Net.
 _NMS_LEVEL, _NMS_PROPOSALS, _NMS_RNET, _NMS_ONET = 0.5, 0.7, 0.7, 0.7
@@ -153,32 +156,63 @@ class FaceDetector:
 
     def _finish(self, octaves: list[Pixels], boxes: Floats) -> list[Detection]:
         """O-Net on what R-Net let pass."""
+        seen = self._look_closely(octaves, boxes)
+        passed = np.flatnonzero(seen.logits > self._onet_logit)
+        kept = passed[non_maximum_suppression(seen.boxes[passed], seen.logits[passed], _NMS_ONET, "min")]
+        return [seen.detection(index) for index in kept.tolist()]
+
+    def follow(self, frame_bgr: Pixels, boxes_xyxy: Sequence[Floats]) -> list[Detection | None]:
+        """Look with O-Net alone where faces were in the frame before: what a camera sees moves little between two.
+
+        Args:
+            frame_bgr: uint8 (height, width, 3), B, G, R.
+            boxes_xyxy: float32 (4,) each, as a Detection has them.
+
+        Returns:
+            For each box the face now, or None where O-Net's probability is not above its threshold.
+
+        Raises:
+            InputError: the frame is not such an array.
+            EngineError: the engine fails.
+        """
+        _check_frame(frame_bgr)
+        if not boxes_xyxy:
+            return []
+        boxes = np.stack(boxes_xyxy) + _FROM_EDGES
+        seen = self._look_closely([frame_bgr], to_square(boxes))
+        return [
+            seen.detection(index) if logit > self._onet_logit else None
+            for index, logit in enumerate(seen.logits.tolist())
+        ]
+
+    def _look_closely(self, octaves: list[Pixels], boxes: Floats) -> _Seen:
         logits, offsets, landmarks = self._onet.run(_crops(octaves, boxes, self._onet))
-        passed = np.flatnonzero(logits[:, 0] > self._onet_logit)
-        boxes, scores, offsets, landmarks = boxes[passed], logits[passed, 0], offsets[passed], landmarks[passed]
         # Landmarks are x1..x5, y1..y5 as parts of the box that O-Net saw, not of the refined one.
         size = boxes[:, 2:] - boxes[:, :2] + 1
         points = boxes[:, np.newaxis, :2] + landmarks.reshape(-1, 2, 5).transpose(0, 2, 1) * size[:, np.newaxis] - 1
-        refined = refine(boxes, offsets)
-        kept = non_maximum_suppression(refined, scores, _NMS_ONET, "min")
-        probabilities = 1.0 / (1.0 + np.exp(-scores.astype(np.float64)))
-        # From pixels counted from 1, the last included, to edges counted from 0: left and top move by one, right and
-        # bottom stay.
-        edges = refined - np.array([1, 1, 0, 0], dtype=np.float32)
-        return [
-            Detection(
-                box_xyxy=edges[i],
-                detection_score=float(probabilities[i]),
-                landmarks_xy=points[i].astype(np.float32),
-            )
-            for i in kept
-        ]
+        return _Seen(logits=logits[:, 0], boxes=refine(boxes, offsets), points=points.astype(np.float32))
 
     def _canvas_for(self, frame_size_wh: tuple[int, int]) -> Canvas:
         if self._canvas is None or self._canvas.frame_size_wh != frame_size_wh:
             self._pnet.forget_sessions()
             self._canvas = plan_canvas(frame_size_wh, self.options.min_face_px, self.options.scale_factor)
         return self._canvas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Seen:
+    """O-Net's answers for n boxes: log-odds (n,), refined boxes (n, 4) counted from 1, landmarks (n, 5, 2)."""
+
+    logits: Floats
+    boxes: Floats
+    points: Floats
+
+    def detection(self, index: int) -> Detection:
+        return Detection(
+            box_xyxy=self.boxes[index] - _FROM_EDGES,
+            detection_score=1.0 / (1.0 + math.exp(-float(self.logits[index]))),
+            landmarks_xy=self.points[index],
+        )
 
 
 def _crops(octaves: list[Pixels], boxes: Floats, stage: Stage) -> Pixels:

@@ -15,6 +15,7 @@ from PIL import Image
 from fer_edge.assets import demo_photo_path
 from fer_edge.cli import main
 from fer_edge.commands import run as run_module
+from fer_edge.detector import FaceDetector
 from fer_edge.frame_record import FRAME_SCHEMA
 
 # Where the face of the demo photo is, after the public MTCNN of tests/fer_edge/reference; rounded to whole pixels.
@@ -220,6 +221,7 @@ def test_a_video_gives_a_record_a_frame_and_an_annotated_video(run, tmp_path, de
     assert [record["frame"] for record in records] == [0, 1, 2]
     assert [record["time_s"] for record in records] == pytest.approx([0.0, 0.1, 0.2], abs=0.005)
     assert [len(record["faces"]) for record in records] == [1, 1, 0]
+    assert [face["track_id"] for record in records for face in record["faces"]] == [1, 1]
     capture = cv2.VideoCapture(str(tmp_path / "drawn.mp4"))
     frames = [capture.read()[1] for _ in range(3)]
     assert frames[0].shape == demo_bgr.shape
@@ -227,6 +229,41 @@ def test_a_video_gives_a_record_a_frame_and_an_annotated_video(run, tmp_path, de
     difference = np.abs(frames[0].astype(int) - demo_bgr).max(axis=2)
     assert difference[60:170, 175:182].max() > 60  # a green line beside a face
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "n_searched"),
+    [
+        pytest.param([], 2, id="every tenth frame"),
+        pytest.param(["--detect-every", "1"], 12, id="every frame"),
+        pytest.param(["--max-latency-ms", "60000"], 12, id="time for every frame"),
+    ],
+)
+def test_how_often_a_video_is_searched(run, tmp_path, demo_bgr, words, n_searched, monkeypatch):
+    write_video(tmp_path / "clip.mp4", [demo_bgr] * 12)
+    searched = []
+    analyse = FaceDetector.analyse
+    monkeypatch.setattr(FaceDetector, "analyse", lambda self, frame: searched.append(1) or analyse(self, frame))
+    code, records, _ = run(tmp_path / "clip.mp4", *words)
+    assert (code, len(records), len(searched)) == (0, 12, n_searched)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["clip.mp4", "--detect-every", "0"], "detect_every: expected 1 or more, found 0"),
+        (["clip.mp4", "--max-latency-ms", "nan"], "max_latency_ms: expected a number above 0, found nan"),
+        (["photo.png", "--detect-every", "5"], "--detect-every: expected a video, found a photo; leave it out"),
+        ([".", "--max-latency-ms", "5"], "--max-latency-ms: expected a video, found a folder; leave it out"),
+    ],
+    ids=["interval", "bound", "photo", "folder"],
+)
+def test_options_of_videos(run, tmp_path, demo_bgr, words, message):
+    write_video(tmp_path / "clip.mp4", [demo_bgr])
+    cv2.imwrite(str(tmp_path / "photo.png"), demo_bgr)
+    code, records, err = run(tmp_path / words[0], *words[1:])
+    assert (code, records) == (2, [])
+    assert err == f"fer-edge: error: {message}\n"
 
 
 @pytest.mark.parametrize(
