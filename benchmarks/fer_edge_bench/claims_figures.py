@@ -26,7 +26,9 @@ BENCH_FIGURES: Mapping[str, Callable[[Case], float | None]] = {
 TRAINING_FIGURES: Mapping[str, Callable[[TrainingCase], float | None]] = {
     "ms_per_image": lambda case: percentile(case.ms_per_image, 50),
     "peak_memory_bytes": lambda case: case.peak_memory_bytes,
-    "process_cpu_percent": lambda case: case.process_cpu_percent,
+    "process_cpu_percent": lambda case: case.process_cpu.percent,
+    "machine_cpu_user_percent": lambda case: None if case.machine_cpu is None else case.machine_cpu.user_percent,
+    "machine_cpu_system_percent": lambda case: None if case.machine_cpu is None else case.machine_cpu.system_percent,
 }
 
 

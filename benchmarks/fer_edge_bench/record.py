@@ -16,7 +16,7 @@ from typing import Any
 from fer_edge.errors import InputError
 from fer_edge_bench.load import LoadIdentity
 from fer_edge_bench.samples import Round, StreamTrial, SustainedRun
-from fer_edge_bench.summary import CaseSummary, summarize_case
+from fer_edge_bench.summary import CaseSummary, CpuShare, summarize_case
 from fer_edge_bench.typed_json import from_json_types
 from fer_edge_devices.sensors import SensorReading
 
@@ -270,7 +270,8 @@ class TrainingCase:
         batch_size: images of a step.
         ms_per_image: of each step after the warm-up, one for each.
         peak_memory_bytes: VmHWM of the process.
-        process_cpu_percent: processor time over wall time, of one core's.
+        process_cpu: of the process meanwhile.
+        machine_cpu: of everything that ran then; None where the system does not tell.
     """
 
     architecture: str
@@ -280,7 +281,8 @@ class TrainingCase:
     batch_size: int
     ms_per_image: tuple[float, ...]
     peak_memory_bytes: int
-    process_cpu_percent: float
+    process_cpu: CpuShare
+    machine_cpu: CpuShare | None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not self.ms_per_image or min(self.ms_per_image) <= 0:

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from fer_edge_bench.samples import FACE_SERIES, FRAME_SERIES, CpuSeconds, Round, Steady, StreamTrial, SustainedRun
 from fer_edge_bench.statistics import UNSTABLE_SPREAD, SeriesSummary, percentile, summarize
 
-__all__ = ["BulkSummary", "CaseSummary", "CpuShare", "StreamsSummary", "SustainedSummary", "summarize_case"]
+__all__ = [
+    "BulkSummary",
+    "CaseSummary",
+    "CpuShare",
+    "StreamsSummary",
+    "SustainedSummary",
+    "cpu_share",
+    "summarize_case",
+]
 
 # The machine of the paper whose "3.1 % of 16 GB" is compared with. 10^9 bytes a GB: the stricter reading.
 _COMPARED_MEMORY_BYTES = 16 * 10**9
@@ -159,8 +167,9 @@ def summarize_case(
         face=face,
         frames_per_s=_per_second(frame["frame"]),
         faces_per_s=_per_second(face["face"]),
-        process_cpu=_share(frames, [part.process_cpu for part in frames]) or CpuShare(user_percent=0, system_percent=0),
-        machine_cpu=_share(frames, [part.machine_cpu for part in frames]),
+        process_cpu=cpu_share(frames, [part.process_cpu for part in frames])
+        or CpuShare(user_percent=0, system_percent=0),
+        machine_cpu=cpu_share(frames, [part.machine_cpu for part in frames]),
         energy_mj_per_frame=_energy_mj([(part.energy_j, part.runs) for part in frames]),
         settled=all(part.settled for measured in rounds for part in (measured.frame, measured.face)),
         unstable_because=_instability(frame["frame"], face["face"]),
@@ -184,7 +193,8 @@ def _instability(frame: SeriesSummary, face: SeriesSummary) -> str | None:
     return None
 
 
-def _share(parts: Sequence[Steady], times: Sequence[CpuSeconds | None]) -> CpuShare | None:
+def cpu_share(parts: Sequence[Steady], times: Sequence[CpuSeconds | None]) -> CpuShare | None:
+    """Return processor time over wall time of some pieces of work; None where one's is not known or took no time."""
     wall_s = math.fsum(part.ended_s - part.began_s for part in parts)
     known = [time for time in times if time is not None]
     if wall_s <= 0 or len(known) < len(times):

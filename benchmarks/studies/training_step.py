@@ -60,6 +60,7 @@ def main() -> None:
             rng.uniform(-1, 1, (BATCH, *shape)).astype(np.float32),
             np.eye(7, dtype=np.float32)[np.arange(BATCH) % 7],
             np.ones(BATCH, dtype=np.float32),
+            np.arange(BATCH),
         )
         trainers = {case: make(architecture, *case) for case in cases}
         for trainer in trainers.values():

@@ -13,6 +13,7 @@ from fer_edge_bench.claims_data import Claim, ClaimSet, Network, Paper, read_cla
 from fer_edge_bench.claims_evaluations import Evaluation
 from fer_edge_bench.claims_networks import NetworkFigures
 from fer_edge_bench.record import BenchRecord, BundleIdentity, TrainingCase
+from fer_edge_bench.summary import CpuShare
 
 PUBLISHED = read_claims()
 NETWORKS = {"mini_xception": Network(title="mini_XCEPTION", parameters=58_423), "vgg": Network(title="VGG-Net")}
@@ -87,7 +88,8 @@ def training(architecture: str = "mini_xception", *ms_per_image: float, **change
         "batch_size": 64,
         "ms_per_image": ms_per_image or (1.0, 2.0, 9.0),
         "peak_memory_bytes": 800_000_000,
-        "process_cpu_percent": 99.0,
+        "process_cpu": CpuShare(user_percent=90.0, system_percent=9.0),
+        "machine_cpu": CpuShare(user_percent=120.0, system_percent=12.0),
     }
     return TrainingCase(**(fields | changes))
 
@@ -264,6 +266,8 @@ def test_figures_of_training() -> None:
         ("ms_per_image", 1, 2.0),
         ("peak_memory_bytes", 1.6e8, 5.0),
         ("process_cpu_percent", 6, 16.5),
+        ("machine_cpu_user_percent", 6, 20.0),
+        ("machine_cpu_system_percent", 6, 2.0),
     ):
         asked = claim(kind="training", field=field, divisor=divisor, direction="at most", value=10.0)
         (result,) = check(asked, bench)

@@ -25,6 +25,7 @@ from bench.bench_samples import (
 from fer_edge_bench.load import LoadIdentity
 from fer_edge_bench.record import BenchRecord, Case, CaseFailure, Settings, TrainingCase
 from fer_edge_bench.samples import FrameWork
+from fer_edge_bench.summary import CpuShare
 from fer_edge_bench.table import format_columns, format_record, markdown_text, print_record
 
 # By hand. Of litert int8's frames 10, 12, 10, 11: p50 10.5, p90 11 + 0.7, mean 10.75; P-Net takes four tenths. P-Net's
@@ -279,7 +280,8 @@ def test_training() -> None:
         batch_size=64,
         ms_per_image=(1.0, 3.0, 2.0),
         peak_memory_bytes=900_000_000,
-        process_cpu_percent=380.4,
+        process_cpu=CpuShare(user_percent=370.2, system_percent=10.2),
+        machine_cpu=None,
     )
     text = format_record(record(training=(measured,)))
     assert section(text, "Training")[2:] == ["sepnet_tiny processor torch 2 all 64 3 2.00 900.0 380"]

@@ -38,7 +38,7 @@ def test_steps_of_a_tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0.01 < ms < 5000 for ms in case.ms_per_image)
     assert case.backend.split()[0] in ("keras", "torch")
     assert case.peak_memory_bytes > 50_000_000
-    assert 0 < case.process_cpu_percent < 150
+    assert 0 < case.process_cpu.percent < 150
 
 
 @pytest.mark.parametrize(

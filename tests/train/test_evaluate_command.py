@@ -557,6 +557,8 @@ def test_a_trained_model_is_run_by_keras(keras, tmp_path, data, capsys):
         "schema": "fer-edge/training-record/1",
         "model": {
             "name": "bars",
+            "architecture": "bars_of_its_own",
+            "parameters": 16128,
             "file": "model.keras",
             "sha256": digest,
             "labels": FER2013_LABELS,
@@ -572,6 +574,9 @@ def test_a_trained_model_is_run_by_keras(keras, tmp_path, data, capsys):
     assert found["model"] == {
         "kind": "model folder",
         "name": "bars",
+        "architecture": "bars_of_its_own",
+        "parameters": 16128,
+        "input_shape_hwc": [48, 48, 1],
         "files": [{"file": "model.keras", "bytes": (folder / "model.keras").stat().st_size, "sha256": digest}],
     }
     assert found["engine"]["version"] == f"keras {keras.__version__}"

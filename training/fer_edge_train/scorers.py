@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -165,6 +165,7 @@ class BundleScorer:
                 "kind": "bundle",
                 "name": manifest.name,
                 "version": manifest.version,
+                **_network_json(manifest.provenance.get("classifier", {})),
                 "files": [entry.to_json() for entry in variant.files()],
             },
             "engine": {
@@ -211,6 +212,7 @@ class KerasScorer:
             "model": {
                 "kind": "model folder",
                 "name": self._source.name,
+                **_network_json(self._source.record),
                 "files": [{"file": path.name, "bytes": path.stat().st_size, "sha256": self._source.sha256}],
             },
             "engine": {
@@ -236,3 +238,10 @@ def _engine_for(bundle: Bundle, choice: EngineChoice) -> Engine:
 
 def _names(bundle: Bundle) -> str:
     return ", ".join(bundle.manifest.stages)
+
+
+def _network_json(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a training record says of its network: which it is, and how large."""
+    model = record.get("model", {})
+    keys = ("architecture", "parameters", "trainable_parameters", "input_shape_hwc")
+    return {key: model[key] for key in keys if key in model}

@@ -80,7 +80,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="with --claims: a record of fer-edge evaluate, may be repeated",
+        help="with --claims: a record of fer-edge evaluate, a model folder or a bundle, may be repeated",
     )
     printed = output.add_mutually_exclusive_group()
     printed.add_argument("--json", action="store_true", help="print the record instead of tables")

@@ -21,7 +21,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="a record of fer-edge evaluate, or of a model folder, may be repeated",
+        help="a record of fer-edge evaluate, a model folder, folds or a bundle, may be repeated",
     )
     parser.add_argument(
         "--zoo", action="store_true", help="also count the zoo's networks, which needs fer-edge[train] and a minute"

@@ -269,7 +269,7 @@ def _training_table(record: BenchRecord) -> Table:
                 str(len(item.ms_per_image)),
                 ms(statistics.median(item.ms_per_image)),
                 mb(item.peak_memory_bytes),
-                amount(item.process_cpu_percent, 0),
+                amount(item.process_cpu.percent, 0),
             )
             for item in record.training
         ),

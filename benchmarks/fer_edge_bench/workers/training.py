@@ -56,6 +56,7 @@ def _train(job: TrainingJob) -> TrainingCase:
     from fer_edge_bench.measure import measure_steady
     from fer_edge_bench.procfs import peak_memory_bytes
     from fer_edge_bench.record import TrainingCase
+    from fer_edge_bench.summary import CpuShare, cpu_share
     from fer_edge_train import zoo
     from fer_edge_train.batches import Batch, training_coding
     from fer_edge_train.keras_trainer import KerasTrainer
@@ -91,7 +92,6 @@ def _train(job: TrainingJob) -> TrainingCase:
         return {"step": 1000 * (clock() - started)}
 
     measured = measure_steady(step, 1, job.steps)
-    cpu = measured.process_cpu
     on_keras = isinstance(trainer, KerasTrainer)
     return TrainingCase(
         architecture=job.architecture,
@@ -101,7 +101,8 @@ def _train(job: TrainingJob) -> TrainingCase:
         batch_size=job.batch_size,
         ms_per_image=tuple(round(step_ms / job.batch_size, 6) for step_ms in measured.samples_ms["step"]),
         peak_memory_bytes=peak_memory_bytes(),
-        process_cpu_percent=round(100 * (cpu.user_s + cpu.system_s) / (measured.ended_s - measured.began_s), 4),
+        process_cpu=cpu_share([measured], [measured.process_cpu]) or CpuShare(user_percent=0, system_percent=0),
+        machine_cpu=cpu_share([measured], [measured.machine_cpu]),
     )
 
 

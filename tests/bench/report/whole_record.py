@@ -5,6 +5,7 @@ from typing import Any
 from bench.bench_samples import bulk_run, case, one_round, point, record, stream_trial, sustained_run
 
 from fer_edge_bench.record import BenchRecord, CaseFailure, Settings, TrainingCase
+from fer_edge_bench.summary import CpuShare
 
 ACCURACIES = {("litert", "int8"): 0.664, ("onnx", "float32"): 0.7}
 
@@ -35,7 +36,8 @@ def whole_record(name: str = "int8", **changes: Any) -> BenchRecord:
         batch_size=64,
         ms_per_image=(1.0,),
         peak_memory_bytes=1,
-        process_cpu_percent=100.0,
+        process_cpu=CpuShare(user_percent=95.0, system_percent=5.0),
+        machine_cpu=None,
     )
     fields: dict[str, Any] = {
         "settings": Settings(
