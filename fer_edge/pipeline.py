@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fer_edge.bundle import Bundle
+from fer_edge.bundle.manifest import STAGE_NAMES
 from fer_edge.classifier import EmotionClassifier
 from fer_edge.detector import DetectorOptions, FaceDetector
 from fer_edge.engines import ENGINE_NAMES, Engine, load_engine, pick_engine
 from fer_edge.errors import IntegrityError, UsageError
 from fer_edge.results import Face, FrameAnalysis
 from fer_edge.stage import Pixels, Stage
+from fer_edge.tuning import StageChoice
 
 __all__ = ["EmotionPipeline"]
 
@@ -45,6 +47,7 @@ class EmotionPipeline:
         min_face_px: float = 40.0,
         threads: int = 1,
         detector_options: DetectorOptions | None = None,
+        stages: Mapping[str, StageChoice] | None = None,
     ) -> None:
         """Load a bundle.
 
@@ -56,13 +59,17 @@ class EmotionPipeline:
             min_face_px: smallest face looked for, in pixels of the frame.
             threads: that the engine may use.
             detector_options: all of the detector's options; `min_face_px` is then taken from here.
+            stages: engine, precision and threads of each stage by name, as `fer_edge.tuning.read_tuning` has them; in
+                place of `engine`, `precision`, `detector_precision` and `threads`.
 
         Raises:
             InputError: there is no bundle.
             IntegrityError: the bundle is damaged.
             MissingExtraError: the engine is not installed, or the bundle has nothing for it in that precision.
-            UsageError: an option has no valid value.
+            UsageError: an option has no valid value, or `stages` comes with one that it takes the place of.
         """
+        if stages is not None and (engine, precision, detector_precision, threads) != (None, None, None, 1):
+            raise UsageError("stages: expected no engine, precision, detector_precision or threads beside it")
         try:
             options = detector_options or DetectorOptions(min_face_px=min_face_px)
         except ValueError as error:
@@ -75,22 +82,26 @@ class EmotionPipeline:
             raise IntegrityError(
                 f"{opened.path}: a pipeline needs the stages {', '.join(missing)}; the bundle has none"
             )
-        runner = _engine_for(opened, engine)
+        if stages is None:
+            runner = _engine_for(opened, engine)
+            precisions = dict.fromkeys(_DETECTOR_STAGES, detector_precision) | {"classifier": precision}
+            loaded = {name: (runner, precisions[name], threads) for name in STAGE_NAMES}
+        else:
+            engines = {name: load_engine(name) for name in dict.fromkeys(choice.engine for choice in stages.values())}
+            loaded = {
+                name: (engines[stages[name].engine], stages[name].precision, stages[name].threads)
+                for name in STAGE_NAMES
+            }
         self.bundle = opened
-        self.engine_version = runner.version()
+        self.engine_version = ", ".join(dict.fromkeys(runner.version() for runner, _, _ in loaded.values()))
         self.labels = opened.manifest.labels
-        common: dict[str, Any] = {"threads": threads}
-        detecting: dict[str, Any] = {**common, "precision": detector_precision}
-        self.classifier = EmotionClassifier(
-            Stage(opened, "classifier", runner, precision=precision, **common),
-            self.labels,
-        )
-        self.detector = FaceDetector(
-            Stage(opened, "pnet", runner, **detecting),
-            Stage(opened, "rnet", runner, batch_sizes=_RNET_BATCHES, **detecting),
-            Stage(opened, "onet", runner, **detecting),
-            options,
-        )
+
+        def stage(name: str, batch_sizes: tuple[int, ...] = (1,)) -> Stage:
+            runner, of_precision, of_threads = loaded[name]
+            return Stage(opened, name, runner, precision=of_precision, threads=of_threads, batch_sizes=batch_sizes)
+
+        self.classifier = EmotionClassifier(stage("classifier"), self.labels)
+        self.detector = FaceDetector(stage("pnet"), stage("rnet", _RNET_BATCHES), stage("onet"), options)
 
     def __call__(self, frame_bgr: Pixels) -> list[Face]:
         """Return the faces of a frame uint8 (height, width, 3) in B, G, R, best detection first.

@@ -43,6 +43,7 @@ class Stage:
     nor allocate anew: sizes (1, 4, 16) run 23 images as 16 + 4 + 1 + 1 + 1.
 
     Attributes:
+        batch_sizes: that batches are cut into, largest first.
         engine_s: seconds spent inside the engine so far; what else a stage costs is Python's and numpy's.
         n_images: images run so far.
     """
@@ -69,7 +70,7 @@ class Stage:
         self._weights = bundle.read(self.variant.weights) if self.variant.weights else None
         self._threads = threads
         self._reference_kernels = reference_kernels
-        self._batch_sizes = tuple(sorted(batch_sizes, reverse=True))
+        self.batch_sizes = tuple(sorted(batch_sizes, reverse=True))
         self._sessions: dict[tuple[int, ...], _Loaded] = {}
         self.engine_s = 0.0
         self.n_images = 0
@@ -89,7 +90,7 @@ class Stage:
         parts: list[tuple[Floats, ...]] = []
         done = 0
         while done < len(pixels):
-            size = next(size for size in self._batch_sizes if size <= len(pixels) - done)
+            size = next(size for size in self.batch_sizes if size <= len(pixels) - done)
             parts.append(self._run_batch(pixels[done : done + size]))
             done += size
         if len(parts) == 1:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import InputError, MissingExtraError
+from fer_edge.typed_json import from_json_types
 from fer_edge_bench.claims_figures import BENCH_FIGURES, NETWORK_FIGURES, TRAINING_FIGURES
-from fer_edge_bench.typed_json import from_json_types
 
 __all__ = ["DIRECTIONS", "KINDS", "Claim", "ClaimSet", "Network", "Paper", "read_claims"]
 

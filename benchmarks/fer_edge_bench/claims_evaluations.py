@@ -11,7 +11,7 @@ from typing import Any
 
 from fer_edge.bundle import Bundle, Manifest
 from fer_edge.errors import InputError
-from fer_edge_bench.typed_json import from_json_types
+from fer_edge.typed_json import from_json_types
 
 __all__ = ["Evaluation", "accuracy_of_bundle", "read_evaluations"]
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from fer_edge import errors
 from fer_edge.errors import FerEdgeError
-from fer_edge_bench.typed_json import from_json_types, parse_json, to_json_text
+from fer_edge.typed_json import from_json_types, parse_json, to_json_text
 
 __all__ = ["FreshProcess", "answer_job", "ask_fresh_process"]
 

@@ -216,11 +216,13 @@ class _Benchmark:
 
     def _pipeline_job(self, item: _Measured, cores: tuple[int, ...]) -> PipelineJob:
         return PipelineJob(
+            name=f"{item.case.engine} {item.case.precision}",
             bundle=str(self._bundle.path.resolve()),
             pictures=tuple(str(frame.path) for frame in self._load),
             engine=item.case.engine,
             precision=item.case.precision,
             threads=item.threads,
+            stages=None,
             cores=cores,
             min_face_px=self._settings.min_face_px,
             started_s=self._started_s,

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import InputError
+from fer_edge.typed_json import from_json_types
 from fer_edge_bench.load import LoadIdentity
 from fer_edge_bench.samples import Round, StreamTrial, SustainedRun
 from fer_edge_bench.summary import CaseSummary, CpuShare, summarize_case
-from fer_edge_bench.typed_json import from_json_types
 from fer_edge_devices.sensors import SensorReading
 
 __all__ = [

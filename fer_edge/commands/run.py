@@ -28,7 +28,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", metavar="NAME", help="of the classifier: int8, float32 (the bundle's first)")
     parser.add_argument("--detector-precision", metavar="NAME", help="of the detector's networks (the bundle's first)")
     parser.add_argument("--min-face", type=float, default=40.0, metavar="PX", help="smallest face looked for (40)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="that the engine may use (1)")
+    parser.add_argument("--threads", type=int, metavar="N", help="that the engine may use (1)")
+    parser.add_argument("--no-tuning", action="store_true", help="leave what fer-edge tune found alone")
     parser.add_argument(
         "--detect-every",
         type=int,
@@ -52,11 +53,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge._cv2 import import_cv2
     from fer_edge.annotate import open_annotation
     from fer_edge.frame_record import frame_record, frame_text
-    from fer_edge.pipeline import EmotionPipeline
     from fer_edge.sources import open_source
 
     # A process of our own may limit OpenCV's workers; a library inside somebody's firmware must not.
-    import_cv2().setNumThreads(max(arguments.threads, 1))
+    import_cv2().setNumThreads(max(arguments.threads or 1, 1))
     failures: list[FerEdgeError] = []
 
     def report(error: FerEdgeError) -> None:
@@ -69,14 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.annotate, source, source_path=Path(arguments.source), force=arguments.force
         ) as annotation,
     ):
-        pipeline = EmotionPipeline(
-            arguments.bundle,
-            engine=arguments.engine,
-            precision=arguments.precision,
-            detector_precision=arguments.detector_precision,
-            min_face_px=arguments.min_face,
-            threads=arguments.threads,
-        )
+        pipeline = _pipeline(arguments)
         tracker = _tracker(pipeline, source, arguments)
         for frame, decode_ms in _timed(source):
             if tracker is None:
@@ -92,6 +85,27 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.annotate and arguments.text:
         sys.stdout.write(f"annotated: {arguments.annotate}\n")
     return 1 if failures else 0
+
+
+def _pipeline(arguments: argparse.Namespace) -> EmotionPipeline:
+    """Return the pipeline asked for; where nothing was asked for, the one that `fer-edge tune` found the fastest."""
+    from fer_edge.bundle import Bundle
+    from fer_edge.pipeline import EmotionPipeline
+    from fer_edge.tuning import read_tuning
+
+    chosen = (arguments.engine, arguments.precision, arguments.detector_precision, arguments.threads)
+    if not arguments.no_tuning and chosen == (None, None, None, None):
+        tuning = read_tuning(Bundle.open(arguments.bundle))
+        if tuning is not None:
+            return EmotionPipeline(arguments.bundle, min_face_px=arguments.min_face, stages=tuning.stages)
+    return EmotionPipeline(
+        arguments.bundle,
+        engine=arguments.engine,
+        precision=arguments.precision,
+        detector_precision=arguments.detector_precision,
+        min_face_px=arguments.min_face,
+        threads=1 if arguments.threads is None else arguments.threads,
+    )
 
 
 def _tracker(pipeline: EmotionPipeline, source: Source, arguments: argparse.Namespace) -> FaceTracker | None:

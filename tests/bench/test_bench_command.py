@@ -19,9 +19,9 @@ from fer_edge import cli
 from fer_edge.bundle import Bundle, default_bundle_path
 from fer_edge.cli import _SUMMARIES
 from fer_edge.errors import FerEdgeError, InputError, MissingExtraError, OutputError, UsageError
+from fer_edge.typed_json import to_json_text
 from fer_edge_bench.commands.bench import COMMAND
 from fer_edge_bench.record import read_record
-from fer_edge_bench.typed_json import to_json_text
 
 needs_litert = pytest.mark.skipif(
     not any(importlib.util.find_spec(name) for name in ("ai_edge_litert", "tflite_runtime")),

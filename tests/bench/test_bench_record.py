@@ -9,8 +9,8 @@ import pytest
 from bench.bench_samples import bulk_run, case, one_round, point, record, stream_trial, sustained_run
 
 from fer_edge.errors import InputError
+from fer_edge.typed_json import to_json_text
 from fer_edge_bench.record import BenchRecord, Settings, read_record
-from fer_edge_bench.typed_json import to_json_text
 
 
 def whole_record() -> BenchRecord:

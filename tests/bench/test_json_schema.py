@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 from bench.bench_samples import bulk_run, case, one_round, point, record, stream_trial, sustained_run
 
+from fer_edge.typed_json import to_json_text
 from fer_edge_bench.json_schema import json_schema
 from fer_edge_bench.record import SCHEMA, BenchRecord
-from fer_edge_bench.typed_json import to_json_text
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "bench-record.schema.json"
 

@@ -51,11 +51,13 @@ def test_frames_due(due: int, frame_rate: float, seconds: float) -> None:
 @pytest.fixture
 def pipeline(tmp_path: Path) -> PipelineJob:
     return PipelineJob(
+        name="litert int8",
         bundle=str(default_bundle_path()),
         pictures=tuple(str(frame.path) for frame in write_default_load(tmp_path)),
         engine="litert",
         precision="int8",
         threads=1,
+        stages=None,
         cores=(),
         min_face_px=80.0,
         started_s=time.monotonic(),

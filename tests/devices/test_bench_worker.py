@@ -12,14 +12,14 @@ from aarch64 import run_in_root
 
 from fer_edge.assets import demo_photo_path
 from fer_edge.bundle import default_bundle_path
-from fer_edge_bench.typed_json import from_json_types
+from fer_edge.typed_json import from_json_types
 from fer_edge_bench.workers.single_stream import SingleStreamAnswer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CODE = """
 import json, sys, time
 from fer_edge_bench.harness import identify_machine
-from fer_edge_bench.typed_json import to_json_text
+from fer_edge.typed_json import to_json_text
 from fer_edge_bench.workers.pipeline_job import PipelineJob
 from fer_edge_bench.workers.single_stream import SingleStreamJob, _measure
 from fer_edge_devices.sensors import Sensors
@@ -27,7 +27,8 @@ from fer_edge_devices.system_tree import SystemTree
 
 now = time.monotonic()
 pipeline = PipelineJob(
-    bundle=sys.argv[1], pictures=(sys.argv[2],), engine="litert", precision="int8", threads=1, cores=(),
+    name="litert int8", bundle=sys.argv[1], pictures=(sys.argv[2],), engine="litert", precision="int8", threads=1,
+    stages=None, cores=(),
     min_face_px=80.0, started_s=now,
 )
 answer = _measure(SingleStreamJob(pipeline=pipeline, process_started_s=now, runs=2, bulk_s=0.0))

@@ -8,7 +8,7 @@ import pytest
 from devices.recorded_trees import TREES, CountingTree, RecordedTool, recorded, write_tree
 from runtime_support import run_python
 
-from fer_edge_bench.typed_json import parse_json, to_json_text
+from fer_edge.typed_json import parse_json, to_json_text
 from fer_edge_devices.reading import FLAGS
 from fer_edge_devices.sensors import (
     SensorReading,

@@ -92,6 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge.errors import UsageError
     from fer_edge.files import ensure_writable_target
     from fer_edge_bench.claims_evaluations import read_evaluations
+    from fer_edge_bench.commands.progress import ProgressLine
     from fer_edge_bench.harness import Interrupted, measure_cases
     from fer_edge_bench.load import read_load, write_default_load
     from fer_edge_bench.plan import plan_cases
@@ -114,9 +115,8 @@ def _run(arguments: argparse.Namespace) -> int:
     cases = plan_cases(
         bundle.manifest, engines=arguments.engine, precisions=arguments.precision, probe=probe_engine, say=_say
     )
-    progress = _Progress()
     interruption: Interrupted | None = None
-    with tempfile.TemporaryDirectory(prefix="fer-edge-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fer-edge-bench-") as folder, ProgressLine() as progress:
         load = given or write_default_load(Path(folder))
         try:
             record = measure_cases(bundle, cases, load, settings, progress=progress)
@@ -124,13 +124,9 @@ def _run(arguments: argparse.Namespace) -> int:
             if error.record is None:
                 raise
             record, interruption = error.record, error
-        finally:
-            progress.end()
     if arguments.training and interruption is None:
-        try:
+        with ProgressLine() as progress:
             training = measure_training(arguments.training, progress=progress)
-        finally:
-            progress.end()
         record = dataclasses.replace(record, training=training)
     _give_out(record, bundle, evaluations, arguments)
     if interruption is not None:
@@ -175,13 +171,13 @@ def _give_out(
     record: BenchRecord, bundle: Bundle, evaluations: Sequence[Evaluation], arguments: argparse.Namespace
 ) -> None:
     from fer_edge.files import write_text
+    from fer_edge.typed_json import to_json_text
     from fer_edge_bench.accuracies import bundle_accuracies
     from fer_edge_bench.claims import check_claims, format_claims
     from fer_edge_bench.claims_data import read_claims
     from fer_edge_bench.claims_evaluations import accuracy_of_bundle
     from fer_edge_bench.report import write_report
     from fer_edge_bench.table import format_record, print_record
-    from fer_edge_bench.typed_json import to_json_text
 
     text = to_json_text(record)
     # The record first: what comes after can be made from it again.
@@ -208,36 +204,6 @@ def _command_line() -> str:
 
 def _say(message: str) -> None:
     sys.stderr.write(f"fer-edge: {message}\n")
-
-
-class _Progress:
-    """One line on a terminal that says what is being measured and how long the rest may take; else nothing."""
-
-    def __init__(self) -> None:
-        import time
-
-        self._clock = time.monotonic
-        self._began_s = self._clock()
-        self._shown = 0
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        if not sys.stderr.isatty():
-            return
-        left = ""
-        if done:
-            left_s = (self._clock() - self._began_s) / done * (total - done)
-            left = f", {left_s:.0f} s left" if left_s < 2 * _MINUTE_S else f", {left_s / _MINUTE_S:.0f} min left"
-        line = f"fer-edge: {done} of {total} done{left}: {what}"
-        sys.stderr.write("\r" + line.ljust(self._shown))
-        sys.stderr.flush()
-        self._shown = len(line)
-
-    def end(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            sys.stderr.write("\r" + " " * self._shown + "\r")
-            sys.stderr.flush()
-            self._shown = 0
 
 
 COMMAND = Command(

@@ -55,7 +55,7 @@ def frames_due(frame_rate: float, seconds: float) -> int:
 
 def start_camera(job: CameraJob) -> FreshProcess:
     """Start the process; its answer is a CameraAnswer."""
-    what = f"a camera with {job.pipeline.engine} {job.pipeline.precision}"
+    what = f"a camera with {job.pipeline.name}"
     return FreshProcess(__name__, job, threads=job.pipeline.threads, what=what)
 
 

@@ -53,7 +53,7 @@ class SingleStreamAnswer:
 
 def start_single_stream(job: SingleStreamJob) -> FreshProcess:
     """Start the process; its answer is a SingleStreamAnswer."""
-    what = f"measuring {job.pipeline.engine} {job.pipeline.precision}"
+    what = f"measuring {job.pipeline.name}"
     return FreshProcess(__name__, job, threads=job.pipeline.threads, what=what)
 
 

@@ -26,7 +26,7 @@ class SustainedJob:
 
 def start_sustained(job: SustainedJob) -> FreshProcess:
     """Start the process; its answer is a SustainedRun."""
-    what = f"sustained work of {job.pipeline.engine} {job.pipeline.precision}"
+    what = f"sustained work of {job.pipeline.name}"
     return FreshProcess(__name__, job, threads=job.pipeline.threads, what=what)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fer_edge.errors import InputError
-from fer_edge_bench.typed_json import parse_json, to_json_text
+from fer_edge.typed_json import parse_json, to_json_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
