@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fer_edge.errors import MissingExtraError, UsageError
-from fer_edge_train.backend import fastest_compute_dtype, import_keras
+from fer_edge_train.backend import accelerator_name, fastest_compute_dtype, import_keras
 
 
 @pytest.mark.parametrize("name", ["openvino", "numpy", "Torch", ""])
@@ -83,3 +83,21 @@ def test_a_machine_without_cpuinfo_computes_in_float32(monkeypatch, tmp_path):
     torch.cuda = Cuda(False, False)
     monkeypatch.setitem(sys.modules, "torch", torch)
     assert fastest_compute_dtype(tmp_path / "none") == "float32"
+
+
+@pytest.mark.parametrize(
+    ("platform", "kind", "name"),
+    [("gpu", "NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3"), ("cpu", "cpu", None)],
+)
+def test_the_accelerator_of_jax_is_its_first_device(monkeypatch, platform, kind, name):
+    device = type("Device", (), {"platform": platform, "device_kind": kind})()
+    jax = type(sys)("jax")
+    jax.devices = lambda: [device, None]
+    monkeypatch.setitem(sys.modules, "jax", jax)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert accelerator_name() == name
+
+
+def test_tensorflow_names_no_accelerator(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert accelerator_name() is None

@@ -110,6 +110,8 @@ def test_figures_of_the_record_are_on_the_card(line):
         ("recipe/class_weight_power", 0.5, "Loss: images weighted by (1 / images of their class)^0.5."),
         ("recipe/focal_gamma", 2.0, "Loss: focal loss with gamma 2."),
         ("recipe/pretrained", "imagenet", "The body began with ImageNet weights."),
+        ("accelerator", "NVIDIA H100", "| training time | 1.57 ms per image on NVIDIA H100, torch |"),
+        ("devices", 2, "| training time | 1.57 ms per image on 2 devices (A processor, 2 cores), torch |"),
         ("data/name", "RAF-DB", "- Away from pictures like those of RAF-DB the accuracy is lower; it has not been"),
     ],
 )

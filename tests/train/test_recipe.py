@@ -35,6 +35,7 @@ from fer_edge_train.recipe import Recipe
         ("recall_floors", (("fear", 1.0),), "recall of fear: expected a share between 0 and 1, found 1"),
         ("recall_floors", (("fear", 0.5), ("fear", 0.6)), "expected one recall for each class"),
         ("test_share", 0.0, "test_share: expected 0.01 to 0.9, found 0"),
+        ("test_share", 0.95, "test_share: expected 0.01 to 0.9, found 0.95"),
         ("fold", (0, 4), "fold: expected i of k with 1 <= i <= k and 2 <= k <= 100, found 0 of 4"),
         ("fold", (5, 4), "fold: expected i of k with 1 <= i <= k and 2 <= k <= 100, found 5 of 4"),
         ("fold", (1, 1), "fold: expected i of k with 1 <= i <= k and 2 <= k <= 100, found 1 of 1"),
@@ -75,6 +76,12 @@ def test_fields_that_contradict_each_other_are_refused(fields, message):
     with pytest.raises(UsageError) as caught:
         Recipe(architecture="mini_xception", **fields)
     assert str(caught.value) == message
+
+
+def test_folds_may_leave_no_test_part_or_one_of_the_usual_size():
+    assert Recipe(architecture="mini_xception", fold=(1, 4), test_share=0.0).test_share == 0.0
+    with pytest.raises(UsageError, match=r"^test_share: expected 0\.01 to 0\.9, found 0\.005$"):
+        Recipe(architecture="mini_xception", fold=(1, 4), test_share=0.005)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "SGD", "", None])

@@ -64,13 +64,15 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def end_in_epoch(process: subprocess.Popen[str], epoch: int, number: signal.Signals) -> tuple[int, str]:
-    """Send a signal while `epoch` (from 1) is under way; return exit code and what was written on stderr after."""
+def end_in_epoch(process: subprocess.Popen[str], epoch: int, number: signal.Signals, fold: int = 1) -> tuple[int, str]:
+    """Send a signal while `epoch` of `fold` (both from 1) is under way; return exit code and stderr's rest."""
     guard = threading.Timer(500, process.kill)
     guard.start()
+    n_to_come = fold
     try:
         for line in process.stderr:
-            if re.match(rf"epoch {epoch - 1}/", line):
+            n_to_come -= bool(re.match(rf"epoch {epoch - 1}/", line))
+            if not n_to_come:
                 break
         process.send_signal(number)
         rest = process.stderr.read()
@@ -128,3 +130,43 @@ def test_a_run_killed_and_interrupted_ends_with_the_weights_of_an_uninterrupted_
     assert sum(weight.size for weight, _ in pairs) == 58_423
     for uninterrupted, resumed in pairs:
         np.testing.assert_allclose(resumed, uninterrupted, atol=1e-5)
+
+
+def test_folds_killed_in_the_second_end_with_the_weights_of_uninterrupted_ones(folder):
+    words = ["--folds", "2", "--epochs", "20"]
+    code, stdout, stderr = finish(start(folder, "whole", *words))
+    assert code == 0, stderr
+    assert re.fullmatch(
+        r"(whole: fold [12] of 2 .* n = \d+\)\n){2}whole: mean of 2 folds \d+\.\d\d %, their standard deviation .*\n",
+        stdout,
+    )
+
+    code, _ = end_in_epoch(start(folder, "ended", *words), 3, signal.SIGKILL, fold=2)
+    assert code == -signal.SIGKILL
+    assert not (folder / "ended").exists()
+    partial = folder / "ended.partial"
+    assert sorted(path.name for path in partial.iterdir()) == ["ended_fold1", "ended_fold2.partial"]
+    finished = (partial / "ended_fold1" / "model.keras").stat()
+
+    code, _, stderr = finish(start(folder, "ended", "--folds", "3", "--epochs", "20"))
+    assert code == 2
+    assert stderr.splitlines()[-1] == (
+        "fer-edge: error: ended.partial/ended_fold1 holds a finished fold with another fold, data; "
+        "repeat its options to keep it, or add --restart to forget all folds"
+    )
+
+    code, _, stderr = finish(start(folder, "ended", *words))
+    assert code == 0, stderr
+    said = [line for line in stderr.splitlines() if line.startswith(("fold", "continuing"))]
+    assert said[:2] == ["fold 1 of 2 is finished", "fold 2 of 2"]
+    assert re.match(r"continuing after \d+ of 20 epochs of", said[2])
+    assert not partial.exists()
+    kept = (folder / "ended" / "ended_fold1" / "model.keras").stat()
+    assert (kept.st_ino, kept.st_mtime_ns) == (finished.st_ino, finished.st_mtime_ns)
+    records = [json.loads((folder / out / "folds.json").read_text()) for out in ("whole", "ended")]
+    assert records[0]["division_sha256"] == records[1]["division_sha256"]
+    assert records[0]["pooled"]["n"] == records[1]["pooled"]["n"] == 100
+    for i in (1, 2):
+        pairs = zip(weights(folder, f"whole/whole_fold{i}"), weights(folder, f"ended/ended_fold{i}"), strict=True)
+        for uninterrupted, resumed in pairs:
+            np.testing.assert_allclose(resumed, uninterrupted, atol=1e-5)

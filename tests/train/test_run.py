@@ -103,6 +103,7 @@ def test_a_run_makes_a_whole_folder_and_leaves_nothing_beside(run, recipe, tiny_
     assert len(record["curve"]) == 2
     assert set(record["versions"]) >= {"keras", "numpy"}
     assert record["backend"] == keras.backend.backend()
+    assert record["devices"] == 1
 
     # What the record says of the model holds for the file, measured again from the pixels.
     model = keras.saving.load_model(out / "model.keras", compile=False)
@@ -240,7 +241,7 @@ def test_what_cannot_work_is_refused_before_any_work(run, recipe, tmp_path, monk
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to("there")
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(run, "read_training_data", lambda *_, **__: pytest.fail("the data was read"))
+    monkeypatch.setattr(run, "read_sets", lambda *_, **__: pytest.fail("the data was read"))
     changes = {name: options.pop(name) for name in ("architecture", "vote_share", "teacher_share") if name in options}
     out = tmp_path / options.pop("out", "new")
     with pytest.raises(error) as caught:

@@ -18,7 +18,13 @@ WITHOUT_VOTES = ["mini_xception", "--data", "a.csv", "--out", "m"]
 
 
 @pytest.fixture
-def called(monkeypatch):
+def used():
+    """What the command asks of the devices: how many, and the batch size."""
+    return []
+
+
+@pytest.fixture
+def called(monkeypatch, used):
     """What the command hands to the training run, which is not started."""
     calls = []
     stand_in = types.ModuleType("fer_edge_train.run")
@@ -27,6 +33,14 @@ def called(monkeypatch):
         (recipe, {**inputs, "out": out, **options})
     )
     monkeypatch.setitem(sys.modules, "fer_edge_train.run", stand_in)
+    folds = types.ModuleType("fer_edge_train.folds")
+    folds.train_folds = lambda recipe, inputs, out, **options: calls.append(
+        ("folds", recipe, {**inputs, "out": out, **options})
+    )
+    monkeypatch.setitem(sys.modules, "fer_edge_train.folds", folds)
+    devices = types.ModuleType("fer_edge_train.devices")
+    devices.use_devices = lambda *asked: used.append(asked)
+    monkeypatch.setitem(sys.modules, "fer_edge_train.devices", devices)
     monkeypatch.setattr("fer_edge_train.backend.import_keras", lambda: None)
     monkeypatch.setattr("fer_edge_train.zoo.default_input_shape", lambda name: (48, 48, 1))
     monkeypatch.setattr("fer_edge_train.backend.fastest_compute_dtype", lambda: "float32")
@@ -120,6 +134,50 @@ def test_a_fold_of_another_form_is_refused_by_the_parser(called, capsys, text):
     with pytest.raises(SystemExit):
         run([*WITHOUT_VOTES, f"--fold={text}"])
     assert f"argument --fold: expected I/K, e.g. 1/4, found '{text}'" in capsys.readouterr().err
+
+
+def test_folds_are_handed_on_with_the_recipe_of_the_first(called):
+    assert run([*WITHOUT_VOTES, "--folds", "4", "--force"]) == 0
+    run([*WITHOUT_VOTES, "--fold", "1/4", "--force"])
+    name, recipe, options = called[0]
+    assert name == "folds"
+    assert (recipe, options) == called[1]
+    assert recipe.fold == (1, 4)
+
+
+@pytest.mark.parametrize("n", [-1, 0, 1, 101])
+def test_numbers_of_folds_out_of_bounds_are_refused_before_keras_is_imported(called, monkeypatch, n):
+    monkeypatch.setattr("fer_edge_train.backend.import_keras", lambda: pytest.fail("imported"))
+    with pytest.raises(UsageError) as caught:
+        run([*WITHOUT_VOTES, f"--folds={n}"])
+    assert str(caught.value) == f"--folds: expected 2 to 100, found {n}"
+
+
+def test_one_fold_and_all_of_them_are_refused_together(called, capsys):
+    with pytest.raises(SystemExit):
+        run([*WITHOUT_VOTES, "--fold", "1/4", "--folds", "4"])
+    assert "argument --folds: not allowed with argument --fold" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--fold", "1/4"], ["--folds", "4"]], ids=" ".join)
+def test_no_test_part_is_allowed_with_folds_alone(called, words):
+    run([*WITHOUT_VOTES, *words, "--test-share", "0"])
+    assert called[0][-2].test_share == 0.0
+    with pytest.raises(UsageError, match=r"test_share: expected 0\.01 to 0\.9, found 0"):
+        run([*WITHOUT_VOTES, "--test-share", "0"])
+
+
+@pytest.mark.parametrize(("words", "asked"), [([], 1), (["--devices", "2"], 2), (["--devices", "all"], None)])
+def test_devices_are_asked_for_with_the_batch_size(called, used, words, asked):
+    run([*WITHOUT_VOTES, "--batch-size", "32", *words])
+    assert used == [(asked, 32)]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
+def test_devices_of_another_form_are_refused_by_the_parser(called, capsys, text):
+    with pytest.raises(SystemExit):
+        run([*WITHOUT_VOTES, f"--devices={text}"])
+    assert f"argument --devices: expected a number of at least 1 or all, found '{text}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["fear", "=0.5", "fear=half"])

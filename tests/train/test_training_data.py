@@ -80,6 +80,46 @@ def test_folds_cover_the_training_images_once(tmp_path):
         assert list(fold.tests) == list(fold.description["test_images"])
 
 
+def test_folds_of_an_undivided_set_may_cover_all_of_it(tmp_path):
+    folder = class_folders(tmp_path / "faces", 70)
+    parts = [read(replace(RECIPE, fold=(i, 4), test_share=0.0), folder).tests for i in (1, 2, 3, 4)]
+    assert [list(part) for part in parts] == [[f"fold {i} of 4"] for i in (1, 2, 3, 4)]
+    tested = [digests(part[f"fold {i} of 4"]) for i, part in enumerate(parts, 1)]
+    assert sum(len(part) for part in tested) == len(set.union(*tested)) == 70
+
+
+def near_copies(root: Path, n: int) -> Path:
+    """Pictures of 48 x 48, and of every third one a copy with one pixel a little brighter, in colour."""
+    cv2 = import_cv2()
+    folder = class_folders(root, n)
+    for path in sorted(folder.glob("*/*.png"))[::3]:
+        image = cv2.imread(str(path))
+        image[20, 20] += 1
+        path.with_name(f"near {path.name}").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return folder
+
+
+def test_the_folds_are_the_same_for_every_size_of_input(tmp_path):
+    folder = near_copies(tmp_path / "faces", 84)
+    sources, n_images = {}, {}
+    for shape in ((48, 48, 1), (24, 24, 1), (96, 96, 3)):
+        tests = [read(replace(RECIPE, fold=(i, 4), input_shape_hwc=shape), folder).tests for i in (1, 2, 3, 4)]
+        sources[shape] = [{name: faces.sources.tolist() for name, faces in each.items()} for each in tests]
+        n_images[shape] = len(set.union(*(digests(faces) for each in tests for faces in each.values())))
+    assert sources[48, 48, 1] == sources[24, 24, 1] == sources[96, 96, 3]
+    assert n_images[96, 96, 3] == n_images[48, 48, 1] == 84 + 28
+    assert n_images[24, 24, 1] < 84 + 28  # some are one picture there
+
+
+@pytest.mark.parametrize("shape", [(48, 48, 1), (24, 24, 1)], ids=["48 px", "24 px"])
+def test_no_picture_of_any_size_is_in_two_parts(tmp_path, shape):
+    data = read(replace(RECIPE, fold=(1, 4), input_shape_hwc=shape), near_copies(tmp_path / "faces", 84))
+    parts = [digests(faces) for faces in (data.training, data.held_out)]
+    tested = set.union(*(digests(faces) for faces in data.tests.values()))
+    assert not parts[0] & parts[1]
+    assert not parts[0] & tested
+
+
 def test_images_that_are_tested_on_and_constant_ones_are_dropped_and_counted(tmp_path):
     path = write_learnable_csv(tmp_path / "a.csv", 70, 21)
     leaked = path.read_text().splitlines()[-1].replace("PublicTest", "Training")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -58,9 +59,13 @@ def fastest_compute_dtype(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def accelerator_name() -> str | None:
-    """Return the name of the GPU that torch trains on; None on a processor, and on the other backends."""
-    if os.environ.get("KERAS_BACKEND") != "torch":
-        return None
-    import torch
+    """Return the name of the GPU that torch or JAX trains on; None on a processor, and on TensorFlow."""
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend == "torch":
+        import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    if backend == "jax":
+        device = importlib.import_module("jax").devices()[0]
+        return None if device.platform == "cpu" else str(device.device_kind)
+    return None

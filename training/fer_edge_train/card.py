@@ -57,8 +57,9 @@ The run itself looks at test images once, at its end. Everything else is in [rec
 
 def _trained_on(record: dict[str, Any]) -> str:
     accelerator: str | None = record.get("accelerator")
-    machine = record["machine"]
-    return accelerator or f"{machine['cpu']}, {machine['cores']} cores"
+    machine, n = record["machine"], record.get("devices", 1)
+    name = accelerator or f"{machine['cpu']}, {machine['cores']} cores"
+    return name if n == 1 else f"{n} devices ({name})"
 
 
 def _curve_text(record: dict[str, Any]) -> str:

@@ -9,11 +9,11 @@ from fer_edge.errors import UsageError
 from fer_edge_train.augmentation import AUGMENTATIONS, Augmentation
 from fer_edge_train.schedules import NEED_HELD_OUT, SCHEDULES
 
-__all__ = ["COMPUTE_DTYPES", "OPTIMIZERS", "PIXEL_MEAN", "PIXEL_STD", "Recipe"]
+__all__ = ["COMPUTE_DTYPES", "MOST_FOLDS", "OPTIMIZERS", "PIXEL_MEAN", "PIXEL_STD", "Recipe"]
 
 OPTIMIZERS = ("sgd", "adamw")
 COMPUTE_DTYPES = ("float32", "bfloat16")
-_MOST_FOLDS = 100
+MOST_FOLDS = 100
 PIXEL_MEAN = 128.0
 PIXEL_STD = 128.0  # a power of two: the int8 and uint8 inputs then hold the pixels exactly
 
@@ -44,7 +44,8 @@ class Recipe:
         focal_gamma: a target's loss counts (1 - probability) to this power (Lin et al., "Focal Loss", 2017); 0 none.
         recall_floors: (class, recall) pairs that the decision is shifted for after training, see `recall_floors`.
         validation_fraction: part of each class of the training images that is held out to watch the run.
-        test_share: part of a data set without a published division that is measured on.
+        test_share: part of a data set without a published division that is measured on; 0, for folds alone, leaves all
+            of it to the folds.
         by_subject: nobody is in two parts; else parts are drawn from each class at random.
         fold: (i, k): train without the i-th of k folds of the training images and measure on it; None for no folds.
         seed: of the initial weights, the order and the augmentation.
@@ -108,7 +109,7 @@ class Recipe:
             "class_weight_power": (0.0, 1.0),
             "focal_gamma": (0.0, 10.0),
             "validation_fraction": (0.0, 0.5),
-            "test_share": (0.01, 0.9),
+            "test_share": (0.01 if self.fold is None or self.test_share else 0.0, 0.9),
             "views": (0, 100_000),
             "seed": (0, 2**32 - 1),
             "split_seed": (0, 2**32 - 1),
@@ -117,10 +118,10 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"{name}: expected {low:.10g} to {high:.10g}, found {value:.10g}")
-        if self.fold is not None and not (1 <= self.fold[0] <= self.fold[1] and 2 <= self.fold[1] <= _MOST_FOLDS):
+        if self.fold is not None and not (1 <= self.fold[0] <= self.fold[1] and 2 <= self.fold[1] <= MOST_FOLDS):
             index, count = self.fold
             raise UsageError(
-                f"fold: expected i of k with 1 <= i <= k and 2 <= k <= {_MOST_FOLDS}, found {index} of {count}"
+                f"fold: expected i of k with 1 <= i <= k and 2 <= k <= {MOST_FOLDS}, found {index} of {count}"
             )
         for label, floor in self.recall_floors:
             if not 0.0 < floor < 1.0:

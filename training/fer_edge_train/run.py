@@ -19,6 +19,8 @@ from fer_edge.files import atomic_path, check_folder_target, replace_folder, sha
 from fer_edge_train import zoo
 from fer_edge_train.card import model_card
 from fer_edge_train.checkpoints import Checkpoints
+from fer_edge_train.datasets import Dataset
+from fer_edge_train.evaluation import Evaluation
 from fer_edge_train.kinship import check_held_out, check_kinship
 from fer_edge_train.model_folder import RECORD_NAME
 from fer_edge_train.plots import plot_curve
@@ -28,10 +30,18 @@ from fer_edge_train.recipe import Recipe
 from fer_edge_train.start import Start, pretrained_weights, read_start
 from fer_edge_train.teachers import Teacher, read_teachers
 from fer_edge_train.training import TrainingResult, train, untrained
-from fer_edge_train.training_data import TrainingData, read_training_data
+from fer_edge_train.training_data import TrainingData, divide, read_sets
 from fer_edge_train.training_record import measure, training_record
 
-__all__ = ["RunInputs", "train_to_folder"]
+__all__ = [
+    "PreparedRun",
+    "RunInputs",
+    "divide_for",
+    "prepare_run",
+    "train_divided",
+    "train_to_folder",
+    "unfinished_folder",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +67,25 @@ class RunInputs:
     margin: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedRun:
+    """A run whose inputs are read.
+
+    Attributes:
+        recipe: with the digests of the models that the run builds on.
+        inputs: where these and the data came from.
+        start: initial weights of another run.
+        teachers: models to learn from.
+        sets: the data, not divided yet.
+    """
+
+    recipe: Recipe
+    inputs: RunInputs
+    start: Start | None
+    teachers: Sequence[Teacher]
+    sets: Sequence[Dataset]
+
+
 def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool, restart: bool) -> dict[str, Any]:
     """Train and write `out/` with model.keras, record.json, README.md (the card) and curve.png; return the record.
 
@@ -70,28 +99,77 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
             other data, or options contradict each other.
     """
     check_folder_target(out, force=force, marker=RECORD_NAME)
+    run = prepare_run(recipe, inputs)
+    data = divide_for(run)
+    if data.skipped_text:
+        sys.stderr.write(data.skipped_text + "\n")
+    # The parts are copies: the sets need no memory while they are trained on.
+    record, measured = train_divided(replace(run, sets=()), data, out, restart=restart)
+    for name, figures in measured.items():
+        sys.stdout.write(f"{out}: {name} {figures.accuracy}\n")
+    return record
+
+
+def prepare_run(recipe: Recipe, inputs: RunInputs) -> PreparedRun:
+    """Check a run's options against each other, and read what it builds on and its data.
+
+    Raises:
+        InputError: data, a start or a teacher that cannot be read.
+        IntegrityError: a start's or teacher's model file is not the one that its record describes.
+        UsageError: options contradict each other or name what does not exist.
+    """
     zoo.check_name(recipe.architecture)
     _check_inputs(recipe, inputs)
     start = read_start(inputs.start_from, recipe) if inputs.start_from is not None else None
     teachers = read_teachers(inputs.teachers, recipe)
-    recipe = replace(
-        recipe,
-        start_from_sha256=start.sha256 if start is not None else None,
-        pretrained=_pretrained_name(inputs.pretrained),
-        teacher_sha256s=tuple(teacher.sha256 for teacher in teachers),
+    return PreparedRun(
+        recipe=replace(
+            recipe,
+            start_from_sha256=start.sha256 if start is not None else None,
+            pretrained=_pretrained_name(inputs.pretrained),
+            teacher_sha256s=tuple(teacher.sha256 for teacher in teachers),
+        ),
+        inputs=inputs,
+        start=start,
+        teachers=teachers,
+        sets=read_sets(inputs.data, recipe, skip_bad=inputs.skip_bad, margin=inputs.margin),
     )
-    data = read_training_data(inputs.data, recipe, votes=inputs.votes, skip_bad=inputs.skip_bad, margin=inputs.margin)
-    if data.skipped_text:
-        sys.stderr.write(data.skipped_text + "\n")
-    for model in (start, *teachers):
+
+
+def divide_for(run: PreparedRun) -> TrainingData:
+    """Divide a run's data as its recipe says, and check that what it builds on fits this division.
+
+    Raises:
+        InputError: a class is empty, or nothing is left to train on.
+        UsageError: a start or a teacher may have seen what this run is measured on, or a recall cannot be asked for.
+    """
+    data = divide(run.sets, run.inputs.data, run.recipe, run.inputs.votes)
+    for model in (run.start, *run.teachers):
         if model is not None:
             check_kinship(model.history, data)
-    floors = dict(recipe.recall_floors)
+    floors = dict(run.recipe.recall_floors)
     check_recall_floors(floors, data.held_out)
-    if floors and start is not None:
-        check_held_out(start.history, data)
-    weights = _initial_weights(recipe, inputs, start, len(data.training.labels))
-    checkpoints = Checkpoints(out.with_name(out.name + ".partial"))
+    if floors and run.start is not None:
+        check_held_out(run.start.history, data)
+    return data
+
+
+def train_divided(
+    run: PreparedRun, data: TrainingData, out: Path, *, restart: bool
+) -> tuple[dict[str, Any], dict[str, Evaluation]]:
+    """Do a run on its divided data, or what is left of it, and write `out/`; see `train_to_folder`.
+
+    Returns:
+        The record, and the figures of each test part.
+
+    Raises:
+        OutputError: `out` cannot be written.
+        UsageError: an unfinished run there has another recipe or other data.
+    """
+    recipe, start, teachers = run.recipe, run.start, run.teachers
+    floors = dict(recipe.recall_floors)
+    weights = _initial_weights(recipe, run.inputs, start, len(data.training.labels))
+    checkpoints = Checkpoints(unfinished_folder(out))
     if recipe.epochs:
         # What was asked for can be done: only now may an unfinished run be given up.
         if restart:
@@ -116,9 +194,12 @@ def train_to_folder(recipe: Recipe, inputs: RunInputs, out: Path, *, force: bool
     _write_folder(out, result.model, record)
     if recipe.epochs:
         checkpoints.forget()
-    for name, figures in measured.items():
-        sys.stdout.write(f"{out}: {name} {figures.accuracy}\n")
-    return record
+    return record, measured
+
+
+def unfinished_folder(out: Path) -> Path:
+    """Return where the state of what shall become `out` lies until it is complete."""
+    return out.with_name(out.name + ".partial")
 
 
 def _check_inputs(recipe: Recipe, inputs: RunInputs) -> None:

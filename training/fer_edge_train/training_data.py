@@ -27,7 +27,7 @@ from fer_edge_train.recipe import Recipe
 from fer_edge_train.schedules import NEED_HELD_OUT
 from fer_edge_train.soft_targets import label_distribution_given_votes, one_hot, smooth
 
-__all__ = ["TrainingData", "read_training_data"]
+__all__ = ["TrainingData", "divide", "fold_name", "read_sets", "read_training_data", "skipped_text"]
 
 # Names of published parts, in lower case.
 _TRAINING = ("training", "train")
@@ -71,11 +71,7 @@ class TrainingData:
 def read_training_data(
     specs: Sequence[str], recipe: Recipe, *, votes: Path | None, skip_bad: bool, margin: float = 0.0
 ) -> TrainingData:
-    """Read one data set or several, and divide them as the recipe says.
-
-    A set that its authors divided keeps that division. From an undivided one `recipe.test_share` becomes the test part.
-    With `recipe.fold` a fold of what is left is a test part too. FER-2013's PrivateTest is not measured on, but its
-    pictures are left out of training like those of the test parts.
+    """Read one data set or several, and divide them as the recipe says; see `read_sets` and `divide`.
 
     Args:
         specs: what `read_dataset` takes, e.g. "fer2013.csv.gz" or "raf-db:folder".
@@ -88,6 +84,16 @@ def read_training_data(
         InputError: something cannot be read, a class is empty, or nothing is left to train on.
         UsageError: a spec or a part asked for does not exist.
     """
+    return divide(read_sets(specs, recipe, skip_bad=skip_bad, margin=margin), specs, recipe, votes)
+
+
+def read_sets(specs: Sequence[str], recipe: Recipe, *, skip_bad: bool, margin: float = 0.0) -> list[Dataset]:
+    """Read data sets at the size of the recipe's input; arguments as of `read_training_data`.
+
+    Raises:
+        InputError: something cannot be read.
+        UsageError: a data set has no such name, is there twice, or none has boxes for the margin.
+    """
     height, width, channels = recipe.input_shape_hwc
     if height != width:
         raise UsageError(f"input_shape_hwc: expected a square, found {height} x {width}")
@@ -98,6 +104,31 @@ def read_training_data(
         raise UsageError(f"expected each data set once, found {', '.join(names)}")
     if margin and _EXPW not in names:
         raise UsageError(f"a crop margin widens ExpW's boxes; {', '.join(names)} has none, leave --crop-margin away")
+    return sets
+
+
+def skipped_text(sets: Sequence[Dataset]) -> str:
+    """Return lines for a person on what was left out on reading, "" where nothing was."""
+    return "\n".join(text for each in sets if (text := each.skipped.to_text()))
+
+
+def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes: Path | None) -> TrainingData:
+    """Divide data sets as the recipe says.
+
+    A set that its authors divided keeps that division. From an undivided one `recipe.test_share` becomes the test part.
+    With `recipe.fold` a fold of what is left is a test part too. FER-2013's PrivateTest is not measured on, but its
+    pictures are left out of training like those of the test parts.
+
+    Args:
+        sets: as `read_sets` returns them.
+        specs: what they were read from.
+        recipe: the parts with their seed.
+        votes: FER+'s csv, for FER-2013's csv alone.
+
+    Raises:
+        InputError: the votes cannot be read, a class is empty, or nothing is left to train on.
+        UsageError: a part asked for does not exist.
+    """
     name = " + ".join(each.title for each in sets)
     parts = {each.name: _divide(each, recipe) for each in sets}
     training = _joined({set_name: each.training for set_name, each in parts.items()})
@@ -126,6 +157,8 @@ def read_training_data(
     elif recipe.validation_fraction:
         split = subject_disjoint_split if recipe.by_subject else stratified_split
         training, held_out = split(training, recipe.validation_fraction, seed=recipe.split_seed)
+        # Two pictures may become one at this size.
+        training = training.without_images_of(held_out)
     training.require_every_class(name)
     _check_held_out(held_out, recipe)
 
@@ -151,7 +184,7 @@ def read_training_data(
         tests=tests,
         targets=_targets(training, votes, recipe),
         description=description,
-        skipped_text="\n".join(text for each in sets if (text := each.skipped.to_text())),
+        skipped_text=skipped_text(sets),
     )
 
 
@@ -168,6 +201,8 @@ class _Parts:
 def _divide(data: Dataset, recipe: Recipe) -> _Parts:
     """Return the published parts of a set, or draw a test part from an undivided one."""
     if set(data.splits) == {_UNDIVIDED}:
+        if not recipe.test_share:
+            return _Parts(training=data.splits[_UNDIVIDED], held_out=None, tests={}, sealed={})
         split = subject_disjoint_split if recipe.by_subject else stratified_split
         training, test = split(data.splits[_UNDIVIDED], recipe.test_share, seed=recipe.split_seed)
         return _Parts(training=training, held_out=None, tests={"test": test}, sealed={})
@@ -190,8 +225,19 @@ def _divide(data: Dataset, recipe: Recipe) -> _Parts:
 
 def _fold(faces: FaceSet, recipe: Recipe) -> tuple[FaceSet, dict[str, FaceSet]]:
     index, count = recipe.fold or (1, 1)
+    few = [f"{n} of {label}" for label, n in zip(faces.labels, faces.class_counts().tolist(), strict=True) if n < count]
+    if few:
+        raise InputError(
+            f"{count} folds: expected at least {count} training images of each class, found {', '.join(few)}; "
+            "ask for fewer folds, or add a data set"
+        )
     folds = (subject_folds if recipe.by_subject else k_folds)(faces, count, seed=recipe.split_seed)
-    return faces.take(folds != index - 1), {f"fold {index} of {count}": faces.take(folds == index - 1)}
+    return faces.take(folds != index - 1), {fold_name(index, count): faces.take(folds == index - 1)}
+
+
+def fold_name(index: int, count: int) -> str:
+    """Return what the part of fold `index` (from 1) of `count` is called among the test parts."""
+    return f"fold {index} of {count}"
 
 
 def _named(parts: dict[str, dict[str, FaceSet]]) -> dict[str, FaceSet]:

@@ -13,6 +13,7 @@ from fer_edge.classifier import softmax
 from fer_edge.machine import machine_summary, package_versions
 from fer_edge_train.backend import accelerator_name
 from fer_edge_train.datasets import FaceSet
+from fer_edge_train.devices import n_devices
 from fer_edge_train.evaluation import Evaluation, evaluate
 from fer_edge_train.keras_trainer import predict_logits
 from fer_edge_train.model_folder import TRAINING_RECORD_SCHEMA
@@ -73,6 +74,7 @@ def training_record(
         "curve": result.curve,
         "backend": keras.backend.backend(),
         "accelerator": accelerator_name(),
+        "devices": n_devices(),
         "versions": package_versions(_PACKAGES),
         "machine": machine_summary(),
     }

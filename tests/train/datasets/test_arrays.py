@@ -8,6 +8,7 @@ import pytest
 
 from fer_edge.errors import InputError
 from fer_edge_train.datasets import FaceSet
+from fer_edge_train.datasets.arrays import pixel_digests
 
 
 def face_set(n: int, n_classes: int = 3, seed: int = 0) -> FaceSet:
@@ -47,8 +48,18 @@ def changed(faces: FaceSet, **fields) -> FaceSet:
         ({"subjects": np.array(["a"])}, "subjects: expected str (2,), found <U1 (1,)"),
         ({"subjects": np.array([1, 2])}, "subjects: expected str (2,), found int64 (2,)"),
         ({"sources": np.array([["ab", "c"]])}, "sources: expected str (2,), found <U2 (1, 2)"),
+        ({"originals": np.array([b"a", b"b"])}, "originals: expected str (2,), found |S1 (2,)"),
     ],
-    ids=["no channels", "float", "labels", "rows", "too few subjects", "numbers for subjects", "table of sources"],
+    ids=[
+        "no channels",
+        "float",
+        "labels",
+        "rows",
+        "too few subjects",
+        "numbers for subjects",
+        "table of sources",
+        "bytes for originals",
+    ],
 )
 def test_mismatched_arrays_are_refused(fields, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
@@ -88,6 +99,31 @@ def test_subjects_and_sources_follow_their_face(part):
 
 def test_a_face_without_a_source_is_named_by_its_row_counted_from_1():
     assert [face_set(3).source(i) for i in (0, 2)] == ["row 101", "row 103"]
+
+
+def test_a_picture_is_named_by_what_it_was_scaled_from():
+    faces = face_set(3)
+    shape = (4, 5, 1)
+    assert faces.picture_names() == [
+        hashlib.sha256(repr(shape).encode() + image.tobytes()).hexdigest() for image in faces.images
+    ]
+    scaled = changed(faces, originals=np.array(["a", "b", "a"]))
+    assert scaled.picture_names() == ["a", "b", "a"]
+    assert scaled.take(np.array([1, 0])).picture_names() == ["b", "a"]
+
+
+def test_pictures_of_equal_bytes_and_other_sides_are_told_apart():
+    flat = np.zeros((2, 8, 1), np.uint8)
+    names = pixel_digests([flat, flat.reshape(4, 4, 1), flat]).tolist()
+    assert names[0] == names[2] != names[1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_split_keeps_faces_of_one_original_on_one_side(seed):
+    originals = np.array([str(i % 30) for i in range(90)])
+    first, second = changed(face_set(90), originals=originals).split(0.2, seed=seed)
+    assert len(second) > 0
+    assert not set(first.originals) & set(second.originals)
 
 
 def test_subjects_and_sources_do_not_change_the_digest():

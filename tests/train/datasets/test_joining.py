@@ -44,6 +44,11 @@ def test_joined_faces_keep_where_they_came_from():
     assert joined.rows.tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_joined_faces_keep_what_they_were_scaled_from():
+    scaled = dataclasses.replace(RAF, originals=np.array(["a", "b"]))
+    assert join({"raf-db": scaled, "fer-2013": FER}).picture_names() == ["a", "b", *FER.picture_names()]
+
+
 def test_people_with_one_name_in_two_sets_stay_two():
     joined = join({"a": CK, "b": CK})
     assert set(joined.subjects) == {"", "a/S1", "a/S2", "b/S1", "b/S2"}

@@ -10,7 +10,7 @@ from typing import Any
 from fer_edge.command import Command
 from fer_edge.errors import UsageError
 from fer_edge_train.augmentation import AUGMENTATIONS, augmentation_named
-from fer_edge_train.recipe import COMPUTE_DTYPES, OPTIMIZERS, Recipe
+from fer_edge_train.recipe import COMPUTE_DTYPES, MOST_FOLDS, OPTIMIZERS, Recipe
 from fer_edge_train.schedules import SCHEDULES
 
 __all__ = ["COMMAND"]
@@ -39,7 +39,7 @@ _NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "data": (
         ("validation_fraction", "X", "part of the training images held out to watch the run"),
-        ("test_share", "X", "part of a data set without a published division that is measured on"),
+        ("test_share", "X", "part of a data set without a published division that is measured on; 0 with folds: none"),
         ("split_seed", "N", "of the parts and folds"),
     ),
 }
@@ -50,7 +50,9 @@ _CHOICES = {"optimizer": OPTIMIZERS, "schedule": tuple(SCHEDULES)}
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("architecture", metavar="ARCH", help="a network of the zoo, e.g. mini_xception")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="model folder to make")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="model folder to make; with --folds, of all of them"
+    )
     parser.add_argument("--force", action="store_true", help="replace the folder where it exists")
     parser.add_argument("--restart", action="store_true", help="forget an unfinished run instead of continuing it")
     parser.add_argument("--input-px", type=int, metavar="N", help="side of the input (the network's own)")
@@ -87,6 +89,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="type of the products; auto: bfloat16 where torch has it in hardware (auto)",
     )
     groups["steps"].add_argument(
+        "--devices",
+        type=_devices,
+        default=1,
+        metavar="N|all",
+        help="GPUs that share each batch, on KERAS_BACKEND=jax alone (1)",
+    )
+    groups["steps"].add_argument(
         "--augment", default="light", metavar="NAME", help=f"one of {', '.join(AUGMENTATIONS)} (light)"
     )
     _configure_targets(groups["targets and loss"])
@@ -104,8 +113,12 @@ def _configure_data(group: Any) -> None:
         "--skip-bad", action="store_true", help="leave out and count what cannot be used, instead of stopping"
     )
     group.add_argument("--by-subject", action="store_true", help="divide so that nobody is in two parts")
-    group.add_argument(
+    folds = group.add_mutually_exclusive_group()
+    folds.add_argument(
         "--fold", type=_fold, metavar="I/K", help="train without the I-th of K parts of the training images, test on it"
+    )
+    folds.add_argument(
+        "--folds", type=int, metavar="K", help="do that for each of K parts in turn, and tell what they say together"
     )
     group.add_argument(
         "--crop-margin", type=float, default=0.0, metavar="X", help="of the square around ExpW's boxes (0)"
@@ -138,6 +151,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge_train import zoo
     from fer_edge_train.backend import fastest_compute_dtype, import_keras
 
+    n_folds = arguments.folds
+    if n_folds is not None and not 2 <= n_folds <= MOST_FOLDS:
+        raise UsageError(f"--folds: expected 2 to {MOST_FOLDS}, found {n_folds}")
     fields: dict[str, Any] = {name: getattr(arguments, name) for group in _NUMBERS.values() for name, _, _ in group}
     fields |= {name: getattr(arguments, name) for name in _CHOICES}
     if arguments.momentum is not None and arguments.optimizer != "sgd":
@@ -148,7 +164,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "architecture": arguments.architecture,
         "augmentation": augmentation_named(arguments.augment),
         "by_subject": arguments.by_subject,
-        "fold": arguments.fold,
+        "fold": arguments.fold if n_folds is None else (1, n_folds),
         "recall_floors": tuple(arguments.recall),
         "vote_share": _share(arguments.vote_share, given=arguments.votes is not None),
         "teacher_share": _share(arguments.teacher_share, given=bool(arguments.teacher)),
@@ -157,6 +173,9 @@ def _run(arguments: argparse.Namespace) -> int:
     Recipe(**fields)
     zoo.check_name(arguments.architecture)
     import_keras()
+    from fer_edge_train.devices import use_devices
+
+    use_devices(arguments.devices, arguments.batch_size)
     compute_dtype = fastest_compute_dtype() if arguments.compute == "auto" else arguments.compute
     height, width, channels = zoo.default_input_shape(arguments.architecture)
     side_px = arguments.input_px
@@ -165,7 +184,7 @@ def _run(arguments: argparse.Namespace) -> int:
         compute_dtype=compute_dtype,
         input_shape_hwc=(height, width, channels) if side_px is None else (side_px, side_px, channels),
     )
-    from fer_edge_train.run import RunInputs, train_to_folder
+    from fer_edge_train.run import RunInputs
 
     inputs = RunInputs(
         data=arguments.data,
@@ -176,7 +195,15 @@ def _run(arguments: argparse.Namespace) -> int:
         skip_bad=arguments.skip_bad,
         margin=arguments.crop_margin,
     )
-    train_to_folder(recipe, inputs, arguments.out, force=arguments.force, restart=arguments.restart)
+    options = {"force": arguments.force, "restart": arguments.restart}
+    if n_folds is None:
+        from fer_edge_train.run import train_to_folder
+
+        train_to_folder(recipe, inputs, arguments.out, **options)
+    else:
+        from fer_edge_train.folds import train_folds
+
+        train_folds(recipe, inputs, arguments.out, **options)
     return 0
 
 
@@ -199,6 +226,15 @@ def _recall(text: str) -> tuple[str, float]:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"expected CLASS=SHARE, e.g. fear=0.5, found {text!r}")
+
+
+def _devices(text: str) -> int | None:
+    """Return a number of devices, None for all."""
+    if text == "all":
+        return None
+    if re.fullmatch(r"[1-9]\d{0,3}", text) is None:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1 or all, found {text!r}")
+    return int(text)
 
 
 def _fold(text: str) -> tuple[int, int]:

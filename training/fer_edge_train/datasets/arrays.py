@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import InputError
 
-__all__ = ["FaceSet"]
+__all__ = ["FaceSet", "pixel_digests"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,6 +26,8 @@ class FaceSet:
             pictures are files, their number in the order they are read.
         subjects: str (n,), a name for the person on each face, "" where it is not known; None where none is known.
         sources: str (n,), where each face came from, e.g. "happy/S010_006_00000015.png"; None where its row says it.
+        originals: str (n,), digest of each face's pixels before they were brought to the size and colour of `images`;
+            None where they were not. Divisions go by it, so that every size of input has the same ones.
     """
 
     images: npt.NDArray[np.uint8]
@@ -33,6 +36,7 @@ class FaceSet:
     rows: npt.NDArray[np.int64]
     subjects: npt.NDArray[np.str_] | None = None
     sources: npt.NDArray[np.str_] | None = None
+    originals: npt.NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
@@ -42,7 +46,8 @@ class FaceSet:
             raise ValueError(
                 f"expected {n} label indices and rows, found {self.label_indices.shape} and {self.rows.shape}"
             )
-        for name, texts in (("subjects", self.subjects), ("sources", self.sources)):
+        for name in ("subjects", "sources", "originals"):
+            texts = getattr(self, name)
             if texts is not None and (texts.shape != (n,) or texts.dtype.kind != "U"):
                 raise ValueError(f"{name}: expected str ({n},), found {texts.dtype} {texts.shape}")
 
@@ -58,6 +63,7 @@ class FaceSet:
             rows=self.rows[keep],
             subjects=None if self.subjects is None else self.subjects[keep],
             sources=None if self.sources is None else self.sources[keep],
+            originals=None if self.originals is None else self.originals[keep],
         )
 
     def source(self, index: int) -> str:
@@ -85,6 +91,11 @@ class FaceSet:
         """Return the SHA-256 digest (32 bytes) of each image's pixels."""
         return [hashlib.sha256(image.tobytes()).digest() for image in self.images]
 
+    def picture_names(self) -> list[str]:
+        """Return what is equal for faces of equal pixels, before these were brought to a size."""
+        names: list[str] = (pixel_digests(self.images) if self.originals is None else self.originals).tolist()
+        return names
+
     def digest(self) -> str:
         """Return one SHA-256 digest of all pixels and labels, in order: it names exactly this data."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
@@ -107,11 +118,17 @@ class FaceSet:
         Identical images stay together on one side, so a class's share is exact up to its duplicates.
         """
         rng = np.random.default_rng(seed)
-        digests = self.image_digests()
-        chosen: set[bytes] = set()
+        names = self.picture_names()
+        chosen: set[str] = set()
         for label_index in range(len(self.labels)):
             members = np.flatnonzero(self.label_indices == label_index)
             picked = rng.permutation(members)[: round(len(members) * fraction)]
-            chosen.update(digests[i] for i in picked)
-        in_second = np.array([digest in chosen for digest in digests], dtype=np.bool_)
+            chosen.update(names[i] for i in picked)
+        in_second = np.array([name in chosen for name in names], dtype=np.bool_)
         return self.take(~in_second), self.take(in_second)
+
+
+def pixel_digests(images: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.str_]:
+    """Return a SHA-256 digest of shape and pixels of each image, str (n,) of 64 hexadecimal digits."""
+    digests = [hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest() for image in images]
+    return np.array(digests, dtype="U64")

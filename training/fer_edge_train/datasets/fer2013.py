@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import InputError
 from fer_edge.preprocess import face_pixels
-from fer_edge_train.datasets.arrays import FaceSet
+from fer_edge_train.datasets.arrays import FaceSet, pixel_digests
 from fer_edge_train.datasets.class_folders import read_class_folders
 from fer_edge_train.datasets.labels import EXPRESSIONS
 from fer_edge_train.datasets.pictures import find_file, list_folder
@@ -114,7 +114,8 @@ def _read(path: Path, options: ReadOptions, skipped: Skipped) -> dict[str, FaceS
     size_wh = (options.size_px, options.size_px)
     for usage, faces in sets.items():
         images = np.stack([face_pixels(image, size_wh, options.channels) for image in faces.images])
-        sets[usage] = replace(faces, images=images, labels=options.labels)
+        originals = pixel_digests(faces.images)
+        sets[usage] = replace(faces, images=images, labels=options.labels, originals=originals)
     return sets
 
 

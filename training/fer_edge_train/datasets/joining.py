@@ -50,6 +50,7 @@ def join(sets: Mapping[str, FaceSet]) -> FaceSet:
         rows=np.arange(len(sources), dtype=np.int64),
         subjects=subjects if (subjects != "").any() else None,
         sources=np.array(sources, dtype=np.str_),
+        originals=np.array([name for faces in sets.values() for name in faces.picture_names()], dtype="U64"),
     )
 
 

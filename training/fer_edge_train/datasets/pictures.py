@@ -16,7 +16,7 @@ from fer_edge.errors import InputError
 from fer_edge.images import read_image
 from fer_edge.preprocess import crop_square, face_pixels
 from fer_edge.sources import PICTURE_SUFFIXES
-from fer_edge_train.datasets.arrays import FaceSet
+from fer_edge_train.datasets.arrays import FaceSet, pixel_digests
 from fer_edge_train.datasets.labels import CONTEMPT
 from fer_edge_train.datasets.reading import ReadOptions, Skipped
 
@@ -94,11 +94,13 @@ def read_faces(listed: Sequence[ListedFace], options: ReadOptions, skipped: Skip
     skipped.leave_out(f"faces of {CONTEMPT}", len(listed) - len(numbers))
     images = np.empty((len(numbers), options.size_px, options.size_px, options.channels), dtype=np.uint8)
     kept: list[int] = []
+    originals: list[str] = []
     for number, pixels in _read_all(listed, numbers, options):
         if isinstance(pixels, InputError):
             skipped.bad(pixels)
             continue
-        images[len(kept)] = pixels
+        images[len(kept)], original = pixels
+        originals.append(original)
         kept.append(number)
     if not kept:
         raise InputError(f"{name}: expected pictures, found none that can be used")
@@ -110,15 +112,17 @@ def read_faces(listed: Sequence[ListedFace], options: ReadOptions, skipped: Skip
         rows=np.array(kept, dtype=np.int64),
         subjects=subjects if (subjects != "").any() else None,
         sources=np.array([listed[number].source for number in kept], dtype=np.str_),
+        originals=np.array(originals, dtype="U64"),
     )
 
 
 def _read_all(
     listed: Sequence[ListedFace], numbers: Sequence[int], options: ReadOptions
-) -> Iterator[tuple[int, Pixels | InputError]]:
+) -> Iterator[tuple[int, tuple[Pixels, str] | InputError]]:
+    """Yield number, and pixels with the digest of what they were scaled from, of each face that `numbers` names."""
     photos = [list(group) for _, group in itertools.groupby(numbers, key=lambda number: listed[number].path)]
 
-    def read_photo(group: list[int]) -> list[Pixels | InputError]:
+    def read_photo(group: list[int]) -> list[tuple[Pixels, str] | InputError]:
         return _read_photo([listed[number] for number in group], options)
 
     n_done = 0
@@ -134,15 +138,17 @@ def _read_all(
                 options.progress(n_done, len(numbers))
 
 
-def _read_photo(faces: Sequence[ListedFace], options: ReadOptions) -> list[Pixels | InputError]:
+def _read_photo(faces: Sequence[ListedFace], options: ReadOptions) -> list[tuple[Pixels, str] | InputError]:
     try:
         image = read_image(faces[0].path)
     except InputError as error:
         return [error for _ in faces]
-    results: list[Pixels | InputError] = []
+    results: list[tuple[Pixels, str] | InputError] = []
     for face in faces:
         try:
-            results.append(face_pixels(face.crop(image), (options.size_px, options.size_px), options.channels))
+            crop = face.crop(image)
+            pixels = face_pixels(crop, (options.size_px, options.size_px), options.channels)
+            results.append((pixels, str(pixel_digests([crop])[0])))
         except InputError as error:
             results.append(InputError(f"{face.path}: {error}"))
     return results

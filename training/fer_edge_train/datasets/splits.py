@@ -92,8 +92,8 @@ def _check_k(k: int) -> None:
 
 def _image_groups(faces: FaceSet) -> Indices:
     """Return a number for each face, equal where the pixels are."""
-    numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(digest, len(numbers)) for digest in faces.image_digests()], dtype=np.int64)
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in faces.picture_names()], dtype=np.int64)
 
 
 def _subject_groups(faces: FaceSet) -> Indices:
@@ -113,9 +113,9 @@ def _subject_groups(faces: FaceSet) -> Indices:
             subject = parent[subject]
         return subject
 
-    first_with: dict[bytes, str] = {}
-    for digest, subject in zip(faces.image_digests(), subjects.tolist(), strict=True):
-        parent[root(subject)] = root(first_with.setdefault(digest, subject))
+    first_with: dict[str, str] = {}
+    for name, subject in zip(faces.picture_names(), subjects.tolist(), strict=True):
+        parent[root(subject)] = root(first_with.setdefault(name, subject))
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(root(s), len(numbers)) for s in subjects.tolist()], dtype=np.int64)
 

@@ -26,7 +26,7 @@ from fer_edge.errors import InputError, OutputError, UsageError
 from fer_edge.files import check_folder_target, replace_folder, write_text
 from fer_edge.images import decode_image
 from fer_edge.preprocess import face_pixels
-from fer_edge_train.datasets.arrays import FaceSet
+from fer_edge_train.datasets.arrays import FaceSet, pixel_digests
 from fer_edge_train.datasets.labels import CONTEMPT
 from fer_edge_train.datasets.reading import DatasetKind, ReadOptions, Skipped
 from fer_edge_train.datasets.tfrecord.example import Feature, decode_example, encode_example
@@ -353,6 +353,7 @@ def _read(folder: Path, options: ReadOptions, skipped: Skipped) -> dict[str, Fac
             images=np.array(images, dtype=np.uint8).reshape(len(kept), *size_wh, options.channels),
             label_indices=np.array([position[kept.labels[i]] for i in kept.label_indices], dtype=np.int64),
             labels=options.labels,
+            originals=pixel_digests(kept.images),
         )
     return sets
 
