@@ -1,8 +1,8 @@
 """The command `fer-edge`: finds the subcommand, runs it, turns errors into one line and an exit code.
 
 Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 an extra is missing; 4 a bundle is damaged; 5 a gate was
-not met; 130 interrupted with Ctrl-C; 141 the reader of standard output has gone; 143 ended by SIGTERM, cleaned up after
-like Ctrl-C.
+not met; 129 ended by SIGHUP (the terminal has gone), 130 interrupted with Ctrl-C, 143 ended by SIGTERM, all three
+cleaned up after; 141 the reader of standard output has gone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 _EXIT_BROKEN_PIPE = 141  # what a shell reports for SIGPIPE
-_EXIT_TERMINATED = 143  # what a shell reports for SIGTERM
+_EXIT_SIGNAL = 128  # and a signal's number: what a shell reports for it
 
 # Shown by --help without importing the commands; the commands' own summaries must equal these (a test compares).
 _SUMMARIES = {
@@ -47,8 +47,16 @@ _SUMMARIES = {
 }
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came; whoever cleans up after Ctrl-C does so for it."""
+# Of a terminal that goes, such as a dropped connection's, and of who ends a program politely.
+_ENDING_SIGNALS = (signal.SIGHUP, signal.SIGTERM)
+
+
+class _Ended(KeyboardInterrupt):
+    """A signal came; whoever cleans up after Ctrl-C does so for it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class _StandardOutputFailed(Exception):  # noqa: N818 - no error to be shown, `main` turns it into an exit code
@@ -84,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("standard output is closed; open it, or send it away with >/dev/null", _EXIT_FAILED)
     stdout = cast(TextIO, _StandardOutput(sys.stdout))
     try:
-        with _sigterm_like_ctrl_c(), redirect_stdout(stdout):
+        with _signals_like_ctrl_c(), redirect_stdout(stdout):
             try:
                 return _dispatch(words)
             finally:
@@ -94,8 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("FER_EDGE_DEBUG") == "1":
             raise
         return _fail(str(error), error.exit_code)
-    except _Terminated:
-        return _EXIT_TERMINATED
+    except _Ended as end:
+        return _EXIT_SIGNAL + end.number
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     except _StandardOutputFailed as error:
@@ -107,23 +115,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM raise _Terminated meanwhile; a program that calls `main` and handles or ignores it keeps its way."""
+def _signals_like_ctrl_c() -> Iterator[None]:
+    """Let SIGHUP and SIGTERM raise _Ended meanwhile.
+
+    One that is ignored stays ignored, as `nohup` wants it; a program that calls `main` and handles one keeps its way.
+    """
     # Python allows handlers in the main thread alone.
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _terminate)
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [number for number in _ENDING_SIGNALS if is_main and signal.getsignal(number) == signal.SIG_DFL]
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        # `timeout` and shells send to the process and to its group: the second must not cut the cleaning up short.
+        for each in ours:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Ended(number)
+
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    # `timeout` sends it to the process and to its group: the second must not cut the cleaning up short.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Terminated
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _reason(error: BaseException | None) -> str:

@@ -17,6 +17,9 @@ __all__ = ["from_json_types", "parse_json", "to_json_text"]
 
 T = TypeVar("T")
 
+# No count of bytes or of anything else needs more; Python's own have no end, and floats have.
+_MAX_INT = 2**63 - 1
+
 
 def to_json_text(value: Any) -> str:
     """Return a dataclass as JSON text, keys in the fields' order; numbers read back as they were."""
@@ -60,6 +63,8 @@ def _read(kind: Any, content: Any, where: str) -> Any:
     if origin is Mapping:
         entries = _expect(dict, content, where)
         return {key: _read(arguments[1], item, f"{where}, {key[:60]}") for key, item in entries.items()}
+    if type(content) is int and abs(content) > _MAX_INT:
+        raise InputError(f"{where}: expected a number of at most 63 bits, found one of {content.bit_length()}")
     if kind is float and isinstance(content, int) and not isinstance(content, bool):
         content = float(content)
     return _expect(kind, content, where)
@@ -80,7 +85,7 @@ def _read_fields(kind: Any, content: Any, where: str) -> Any:
     values = {name: _read(hints[name], entries[name], f"{where}, {name}") for name in names}
     try:
         return kind(**values)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{where}: {error}") from error
 
 

@@ -64,7 +64,5 @@ def _remarks(record: BenchRecord, case: Case) -> Iterator[str]:
     if record.partial:
         yield f"interrupted: {rounds_done(record)}"
     if record.failures:
-        names = (f"{failure.engine} {failure.precision}" for failure in record.failures)
+        names = (f"{failure.case}, {failure.step}" for failure in record.failures)
         yield f"failed: {', '.join(dict.fromkeys(names))}"
-    if not case.summary.settled:
-        yield "warm-up did not settle"

@@ -21,10 +21,15 @@ from fer_edge import errors
 from fer_edge.errors import FerEdgeError
 from fer_edge.typed_json import from_json_types, parse_json, to_json_text
 
-__all__ = ["FreshProcess", "answer_job", "ask_fresh_process"]
+__all__ = ["FreshProcess", "answer_job", "ask_fresh_process", "die_with_parent"]
 
 # Libraries read these when they are loaded and would else start a thread for each core.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+_PARENT_VARIABLE = "FER_EDGE_BENCH_PARENT"
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+# A frame takes below a second, also on a small board.
+_LAST_ANSWER_S = 5.0
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -77,7 +82,28 @@ class FreshProcess:
             FerEdgeError: what the module raised, or the process ended without an answer.
         """
         self.hand_over()
-        stdout, stderr = self._process.communicate()
+        return self._reply(kind, None)
+
+    def end(self, kind: type[Answer], *, within_s: float = _LAST_ANSWER_S) -> Answer:
+        """Ask the process to end by SIGTERM, and return what it answers to that.
+
+        Args:
+            kind: of the answer.
+            within_s: how long to wait for it.
+
+        Raises:
+            FerEdgeError: as `answer`, or there is no answer in time.
+        """
+        self._process.terminate()
+        return self._reply(kind, within_s)
+
+    def _reply(self, kind: type[Answer], timeout_s: float | None) -> Answer:
+        try:
+            stdout, stderr = self._process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise FerEdgeError(
+                f"{self._what}: expected the process to end within {timeout_s:g} s, found it at work; measure again"
+            ) from error
         if self._process.returncode != 0:
             raise FerEdgeError(f"{self._what}: the process {_ending(self._process.returncode)}: {_last_line(stderr)}")
         try:
@@ -125,8 +151,27 @@ def answer_job(job_kind: type[Job], work: Callable[[Job], Any]) -> None:
         answers.write(text)
 
 
+def die_with_parent() -> None:
+    """Let Linux kill this process when the one that started it is gone, however that ended.
+
+    To be called in a process that FreshProcess started, after its start has been timed. It is the thread that started
+    the process whose end counts. Where the system cannot do it nothing changes.
+    """
+    parent = os.environ.get(_PARENT_VARIABLE)
+    if parent is None:
+        return
+    with suppress(ImportError, AttributeError, OSError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    # One that died before has sent nothing.
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _environment(threads: int) -> dict[str, str]:
     environment = dict(os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    environment[_PARENT_VARIABLE] = str(os.getpid())
     if folders := environment.get("PYTHONPATH"):
         environment["PYTHONPATH"] = os.pathsep.join(str(Path(folder).resolve()) for folder in folders.split(os.pathsep))
     return environment

@@ -6,8 +6,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -25,6 +25,7 @@ from fer_edge_bench.plan import PlannedCase
 from fer_edge_bench.procfs import load_average
 from fer_edge_bench.record import (
     SCHEMA,
+    SINGLE_STREAM,
     BenchRecord,
     BundleIdentity,
     Case,
@@ -34,6 +35,7 @@ from fer_edge_bench.record import (
     MachineIdentity,
     Settings,
     StageFile,
+    case_name,
 )
 from fer_edge_bench.samples import BulkRun, Round, Steady, StreamTrial, SustainedRun
 from fer_edge_bench.streams import find_most_streams, run_trial
@@ -74,11 +76,12 @@ class _Measured:
     rounds: list[Round] = field(default_factory=list)
     stream_trials: tuple[StreamTrial, ...] = ()
     sustained: SustainedRun | None = None
+    failed_step: str = ""
     error: FerEdgeError | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.case.engine} {self.case.precision}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return case_name(self.case.engine, self.case.precision, self.threads)
 
 
 def whole_passes(runs: int, n_pictures: int) -> int:
@@ -92,7 +95,7 @@ def measure_cases(
     load: Sequence[LoadFrame],
     settings: Settings,
     *,
-    progress: Callable[[int, int, str], None],
+    progress: Callable[[float, float, str], None],
     tree: SystemTree | None = None,
 ) -> BenchRecord:
     """Measure every case once a round, the cases taking turns: A B C A B C.
@@ -104,12 +107,12 @@ def measure_cases(
         cases: what to measure, at least one; each with every number of threads.
         load: the pictures, at least one.
         settings: of all cases.
-        progress: told how many steps of how many are done, and what is being measured.
+        progress: told how much of how much is done, in about seconds, and what is being measured.
         tree: of the system.
 
     Raises:
-        Interrupted: by Ctrl-C or SIGTERM; it holds what had been measured.
-        FerEdgeError: every case failed; the first one's error.
+        Interrupted: by Ctrl-C or a signal; it holds what had been measured.
+        FerEdgeError: every case failed before its first round was over; the first one's error.
     """
     return _Benchmark(bundle, cases, load, settings, progress, tree or SystemTree()).run()
 
@@ -121,7 +124,7 @@ class _Benchmark:
         cases: Sequence[PlannedCase],
         load: Sequence[LoadFrame],
         settings: Settings,
-        progress: Callable[[int, int, str], None],
+        progress: Callable[[float, float, str], None],
         tree: SystemTree,
     ) -> None:
         self._bundle, self._load, self._tree, self._progress = bundle, load, tree, progress
@@ -132,9 +135,12 @@ class _Benchmark:
             for threads in settings.threads
             for case in cases
         ]
-        extra = sum(name in settings.scenarios for name in ("multi-stream", "sustained"))
-        self._n_steps = len(self._measured) * (settings.rounds + extra)
-        self._n_done = 0
+        # All that can be wrong with the bundle's own words is found before anything is measured.
+        self._bundle_identity = identify_bundle(bundle)
+        self._costs = costs_of_stages(bundle.manifest.provenance)
+        self._machine = identify_machine(tree)
+        self._total_s = len(self._measured) * sum(self._expected_s(step) for step in self._steps())
+        self._done_s = 0.0
         self._sensors = Sensors(tree)
         self._load_average = load_average(tree)
         self._busy_percent = busy_percent(tree)
@@ -147,15 +153,15 @@ class _Benchmark:
             try:
                 for number in range(self._settings.rounds):
                     for position, item in enumerate(self._measured):
-                        with self._step(item, f"round {number + 1} of {self._settings.rounds}"):
+                        with self._step(item, SINGLE_STREAM, f"round {number + 1} of {self._settings.rounds}"):
                             self._measure_round(position, item)
                 if "multi-stream" in self._settings.scenarios:
                     for position, item in enumerate(self._measured):
-                        with self._step(item, "cameras at once"):
+                        with self._step(item, "multi-stream", "cameras at once"):
                             self._measure_streams(position, item)
                 if "sustained" in self._settings.scenarios:
                     for position, item in enumerate(self._measured):
-                        with self._step(item, f"{self._settings.sustained_s / 60:g} minutes"):
+                        with self._step(item, "sustained", f"{self._settings.sustained_s / 60:g} minutes"):
                             self._measure_sustained(position, item)
             except KeyboardInterrupt as error:
                 interruption = error
@@ -166,15 +172,28 @@ class _Benchmark:
             raise next(item.error for item in self._measured if item.error is not None)
         return record
 
+    def _steps(self) -> list[str]:
+        """Return the steps of each case."""
+        others = [name for name in ("multi-stream", "sustained") if name in self._settings.scenarios]
+        return [SINGLE_STREAM] * self._settings.rounds + others
+
+    def _expected_s(self, step: str) -> float:
+        """Return about how long a step takes: what is not known weighs as it did on the machine this was written on."""
+        if step == "sustained":
+            return self._settings.sustained_s
+        if step == "multi-stream":
+            return 60.0
+        return 4.0 + (self._settings.bulk_s if "offline" in self._settings.scenarios else 0.0)
+
     @contextmanager
-    def _step(self, item: _Measured, what: str) -> Iterator[None]:
+    def _step(self, item: _Measured, step: str, what: str) -> Iterator[None]:
         """Do a step of a case; its error ends the case and no other."""
-        self._progress(self._n_done, self._n_steps, f"{item.name}: {what}")
-        self._n_done += 1
+        self._progress(self._done_s, self._total_s, f"{item.name}: {what}")
+        self._done_s += self._expected_s(step)
         try:
             yield
         except FerEdgeError as error:
-            item.error = error
+            item.failed_step, item.error = step, error
 
     def _measure_round(self, position: int, item: _Measured) -> None:
         if item.error is not None:
@@ -185,7 +204,7 @@ class _Benchmark:
             runs=self._settings.runs,
             bulk_s=self._settings.bulk_s if "offline" in self._settings.scenarios else 0.0,
         )
-        with start_single_stream(job) as process, self._monitor.watching(position, process.pid):
+        with start_single_stream(job) as process, self._monitor.watching(position, SINGLE_STREAM, process.pid):
             answer = process.answer(SingleStreamAnswer)
         item.engine_version = answer.engine_version
         item.rounds.append(self._with_energy(answer))
@@ -196,23 +215,32 @@ class _Benchmark:
 
         def trial(n_streams: int) -> StreamTrial:
             # Bound to the cores of one, several cameras would share them.
-            with self._monitor.watching(position) as watch:
+            with self._monitor.watching(position, "multi-stream") as watch:
                 return run_trial(
                     self._pipeline_job(item, ()),
                     n_streams,
                     frame_rate=self._settings.frame_rate,
                     seconds=self._settings.stream_s,
                     watching=watch,
+                    tree=self._tree,
                 )
 
-        item.stream_trials = find_most_streams(trial)
+        for made in find_most_streams(trial):
+            item.stream_trials = (*item.stream_trials, made)
 
     def _measure_sustained(self, position: int, item: _Measured) -> None:
         if item.error is not None:
             return
         job = SustainedJob(pipeline=self._pipeline_job(item, item.cores), seconds=self._settings.sustained_s)
-        with start_sustained(job) as process, self._monitor.watching(position, process.pid):
-            item.sustained = process.answer(SustainedRun)
+        with start_sustained(job) as process, self._monitor.watching(position, "sustained", process.pid):
+            try:
+                item.sustained = process.answer(SustainedRun)
+            except KeyboardInterrupt:
+                # What it has done so far, half an hour perhaps, is worth a moment. To write the answer takes 8 us a
+                # frame, which takes 2 ms or more; both grow together on a slower machine.
+                with suppress(FerEdgeError):
+                    item.sustained = process.end(SustainedRun, within_s=5.0 + 0.01 * self._settings.sustained_s)
+                raise
 
     def _pipeline_job(self, item: _Measured, cores: tuple[int, ...]) -> PipelineJob:
         return PipelineJob(
@@ -230,6 +258,8 @@ class _Benchmark:
 
     def _with_energy(self, answer: SingleStreamAnswer) -> Round:
         measured = answer.measured
+        # The energy of the last moments is known only after a reading that follows them.
+        self._monitor.read_now()
 
         def steady(part: Steady) -> Steady:
             return dataclasses.replace(part, energy_j=self._monitor.energy_j(part.began_s, part.ended_s))
@@ -241,10 +271,10 @@ class _Benchmark:
         return dataclasses.replace(measured, frame=steady(measured.frame), face=steady(measured.face), bulk=bulk)
 
     def _record(self, *, partial: bool) -> BenchRecord | None:
-        kept = [item for item in self._measured if item.rounds and item.error is None]
+        kept = [item for item in self._measured if item.rounds]
         if not kept:
             return None
-        machine = identify_machine(self._tree)
+        machine = self._machine
         positions = {self._measured.index(item): number for number, item in enumerate(kept)}
         cases = tuple(self._case(item, machine.memory_bytes) for item in kept)
         return BenchRecord(
@@ -253,13 +283,14 @@ class _Benchmark:
             partial=partial,
             machine=machine,
             versions={"fer-edge": __version__, **package_versions(_PACKAGES)},
-            bundle=identify_bundle(self._bundle),
+            bundle=self._bundle_identity,
             load=tuple(frame.identity for frame in self._load),
             settings=self._settings,
             circumstances=Circumstances(
                 before=self._monitor.before,
                 after=self._monitor.after,
                 throttled=", ".join(self._monitor.throttled) or None,
+                untold=self._monitor.untold,
                 load_average=self._load_average,
                 busy_percent=self._busy_percent,
                 denied=self._sensors.describe_denied(),
@@ -267,12 +298,7 @@ class _Benchmark:
             harness=self._cost(cases),
             cases=cases,
             failures=tuple(
-                CaseFailure(
-                    engine=item.case.engine,
-                    precision=item.case.precision,
-                    threads=item.threads,
-                    error=str(item.error),
-                )
+                CaseFailure(case=item.name, step=item.failed_step, error=str(item.error))
                 for item in self._measured
                 if item.error is not None
             ),
@@ -284,8 +310,6 @@ class _Benchmark:
         )
 
     def _case(self, item: _Measured, machine_memory_bytes: int) -> Case:
-        provenance = self._bundle.manifest.provenance
-        parameters, multiply_adds = _parameters(provenance), provenance.get("arithmetic", {}).get("multiply_adds")
         return Case(
             engine=item.case.engine,
             engine_version=item.engine_version,
@@ -296,8 +320,8 @@ class _Benchmark:
                 name: StageFile(
                     precision=variant.precision,
                     bytes=sum(entry.bytes for entry in variant.files()),
-                    parameters=parameters.get(name),
-                    multiply_adds=multiply_adds if name == "classifier" else None,
+                    parameters=self._costs.get(name, (None, None))[0],
+                    multiply_adds=self._costs.get(name, (None, None))[1],
                 )
                 for name, variant in item.case.variants.items()
             },
@@ -339,7 +363,7 @@ def identify_machine(tree: SystemTree) -> MachineIdentity:
 
 def identify_bundle(bundle: Bundle) -> BundleIdentity:
     """Return what a bundle is known by."""
-    architecture = bundle.manifest.provenance.get("classifier", {}).get("model", {}).get("architecture")
+    architecture = _at(bundle.manifest.provenance, "classifier", "model", "architecture")
     return BundleIdentity(
         name=bundle.manifest.name,
         version=bundle.manifest.version,
@@ -348,9 +372,25 @@ def identify_bundle(bundle: Bundle) -> BundleIdentity:
     )
 
 
-def _parameters(provenance: Any) -> dict[str, int]:
-    """Return the number of parameters of each stage, of those that a bundle's provenance states."""
-    found = {"classifier": provenance.get("classifier", {}).get("model", {}).get("parameters")}
-    for name, entry in provenance.get("detector", {}).get("files", {}).items():
-        found[name] = entry.get("parameters")
-    return {name: count for name, count in found.items() if isinstance(count, int)}
+def costs_of_stages(provenance: Mapping[str, Any]) -> dict[str, tuple[int | None, int | None]]:
+    """Return parameters and multiply-adds of each stage, of those that a bundle's provenance states.
+
+    What a provenance holds is free: anything of another form than fer-edge's own is passed over.
+    """
+    of_classifier = _at(provenance, "classifier", "model", "parameters"), _at(provenance, "arithmetic", "multiply_adds")
+    found = {"classifier": (_count(of_classifier[0]), _count(of_classifier[1]))}
+    for name in ("pnet", "rnet", "onet"):
+        found[name] = (_count(_at(provenance, "detector", "files", name, "parameters")), None)
+    return found
+
+
+def _at(content: Any, *keys: str) -> Any:
+    for key in keys:
+        if not isinstance(content, Mapping):
+            return None
+        content = content.get(key)
+    return content
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -19,9 +19,14 @@ from fer_edge_devices.sensors import SensorReading, Sensors, energy_between, has
 
 __all__ = ["Monitor", "energy_j_within"]
 
-# Often enough to see a short case's memory grow; the sensors change more slowly, and some take a millisecond each.
-_MEMORY_PERIOD_S = 0.25
+# Often enough to see a short case's memory grow; temperature and clock change more slowly, and some sensors take a
+# millisecond each. Power and energy are read as often as memory: a short case is over in a second.
+_PERIOD_S = 0.25
 _SENSOR_PERIOD_S = 1.0
+# A process each time, some 10 ms: where a Raspberry Pi's kernel has no file for its flags.
+_TOOL_PERIOD_S = 5.0
+# Fewer readings than this within a piece of work, and its energy is that of what came before and after it as well.
+_LEAST_READINGS = 5
 
 
 class Monitor:
@@ -31,6 +36,7 @@ class Monitor:
         points: the timeline so far.
         before, after: the first and the last reading of all sensors.
         throttled: what `has_throttled` said of neighbouring readings, each reason once.
+        untold: why throttling cannot be told; None where it can.
         cpu_s: processor time that watching took.
     """
 
@@ -43,7 +49,8 @@ class Monitor:
         memory: Callable[[int], int | None] = resident_memory_bytes,
     ) -> None:
         self._sensors, self._started_s, self._clock, self._memory = sensors, started_s, clock, memory
-        self._watched: tuple[int, tuple[int, ...]] | None = None
+        self._watched: tuple[int, str, tuple[int, ...]] | None = None
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="fer-edge bench monitor", daemon=True)
         self._readings: list[tuple[float, SensorReading]] = []
@@ -51,9 +58,12 @@ class Monitor:
         self.throttled: dict[str, None] = {}
         self.cpu_s = 0.0
         self.before = self.after = sensors.read()
+        has_energy = self.before.board_power_w is not None or bool(self.before.energy_j)
+        self._sensor_period_s = _PERIOD_S if has_energy else _SENSOR_PERIOD_S
+        self.untold = _why_untold(self.before)
 
     def __enter__(self) -> Monitor:
-        self._read_sensors(tools=False)
+        self.read_now()
         self._thread.start()
         return self
 
@@ -62,18 +72,17 @@ class Monitor:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._read_sensors(tools=False)
-        self.after = self._sensors.read()
+        self.after = self.read_now(tools=True)
         reason = has_throttled(self.before, self.after)
         if reason is not None:
             self.throttled.setdefault(reason)
 
     @contextmanager
-    def watching(self, case: int, *pids: int) -> Iterator[Callable[[Sequence[int]], None]]:
-        """Note meanwhile that a case runs, in these processes; yield what can be told of others."""
+    def watching(self, case: int, step: str, *pids: int) -> Iterator[Callable[[Sequence[int]], None]]:
+        """Note meanwhile that a step of a case runs, in these processes; yield what can be told of others."""
 
         def watch(others: Sequence[int]) -> None:
-            self._watched = (case, tuple(others))
+            self._watched = (case, step, tuple(others))
 
         watch(pids)
         try:
@@ -83,35 +92,43 @@ class Monitor:
 
     def energy_j(self, began_s: float, ended_s: float) -> float | None:
         """Return the energy taken between two moments since the start; see energy_j_within."""
-        return energy_j_within(self._readings, began_s, ended_s)
+        with self._lock:
+            return energy_j_within(self._readings, began_s, ended_s)
+
+    def read_now(self, *, tools: bool = False) -> SensorReading:
+        """Read the sensors out of turn, so that what follows is known to the last moment."""
+        with self._lock:
+            reading = self._sensors.read(tools=tools)
+            if self._readings:
+                reason = has_throttled(self._readings[-1][1], reading)
+                if reason is not None:
+                    self.throttled.setdefault(reason)
+            self._readings.append((self._clock() - self._started_s, reading))
+        return reading
 
     def _watch(self) -> None:
-        due_s = self._clock() + _SENSOR_PERIOD_S
-        while not self._stop.wait(_MEMORY_PERIOD_S):
-            if self._clock() >= due_s:
-                self._read_sensors(tools=False)
-                due_s += _SENSOR_PERIOD_S
+        due_s, tools_due_s = self._clock() + self._sensor_period_s, self._clock() + _TOOL_PERIOD_S
+        while not self._stop.wait(_PERIOD_S):
+            now_s = self._clock()
+            if now_s >= due_s:
+                self.read_now(tools=now_s >= tools_due_s)
+                due_s = now_s + self._sensor_period_s
+                tools_due_s = now_s + _TOOL_PERIOD_S if now_s >= tools_due_s else tools_due_s
             self._note()
             self.cpu_s = time.thread_time()
 
-    def _read_sensors(self, *, tools: bool) -> None:
-        reading = self._sensors.read(tools=tools)
-        if self._readings:
-            reason = has_throttled(self._readings[-1][1], reading)
-            if reason is not None:
-                self.throttled.setdefault(reason)
-        self._readings.append((self._clock() - self._started_s, reading))
-
     def _note(self) -> None:
         watched = self._watched
-        reading = self._readings[-1][1]
-        previous = self._readings[-2][1] if len(self._readings) > 1 else reading
-        memory = [self._memory(pid) for pid in watched[1]] if watched else []
+        with self._lock:
+            last_two = [reading for _, reading in self._readings[-2:]]
+        previous, reading = last_two[0], last_two[-1]
+        memory = [self._memory(pid) for pid in watched[2]] if watched else []
         known = [size for size in memory if size is not None]
         self.points.append(
             TimelinePoint(
                 t_s=round(self._clock() - self._started_s, 3),
                 case=watched[0] if watched else None,
+                step=watched[1] if watched else None,
                 memory_bytes=sum(known) if known else None,
                 temperature_c=reading.hottest_c,
                 clock_mhz=max(reading.clocks_mhz.values(), default=None),
@@ -133,9 +150,11 @@ def energy_j_within(readings: Sequence[tuple[float, SensorReading]], began_s: fl
         ended_s: the second.
 
     Returns:
-        None without such sensors, or where fewer than two readings lie at or beyond the two moments.
+        None without such sensors, and where they are too slow to tell: fewer than five readings between the moments,
+        or none before the first or after the second.
     """
-    if len(readings) < 2 or began_s < readings[0][0] or ended_s > readings[-1][0] or ended_s <= began_s:
+    within = sum(began_s <= t_s <= ended_s for t_s, _ in readings)
+    if within < _LEAST_READINGS or began_s < readings[0][0] or ended_s > readings[-1][0]:
         return None
     totals_j = [0.0]
     for (t0_s, old), (t1_s, new) in pairwise(readings):
@@ -145,6 +164,15 @@ def energy_j_within(readings: Sequence[tuple[float, SensorReading]], began_s: fl
         totals_j.append(totals_j[-1] + step_j)
     times_s = [t_s for t_s, _ in readings]
     return round(_interpolated(times_s, totals_j, ended_s) - _interpolated(times_s, totals_j, began_s), 6)
+
+
+def _why_untold(before: SensorReading) -> str | None:
+    """Return why throttling during a benchmark will not be told by readings that begin with this one."""
+    throttling = before.throttling
+    if throttling is None or throttling.source != "vcgencmd" or not throttling.flags_occurred:
+        return None
+    # The firmware's flags stay set until the next boot: a second time changes nothing.
+    return f"{', '.join(throttling.flags_occurred)} since the boot; restart the board to see it again"
 
 
 def _step_j(elapsed_s: float, old: SensorReading, new: SensorReading) -> float | None:

@@ -21,6 +21,7 @@ __all__ = [
     "peak_memory_bytes",
     "proportional_memory_bytes",
     "resident_memory_bytes",
+    "stolen_seconds",
 ]
 
 _KIB = 1024
@@ -55,6 +56,12 @@ def idle_seconds(tree: SystemTree = _SYSTEM) -> float | None:
     """Return the seconds that all cores together were idle or waited for a disk; None where that is not told."""
     columns = _stat_columns(tree)
     return None if columns is None else (columns["idle"] + columns["iowait"]) / _TICKS_PER_S
+
+
+def stolen_seconds(tree: SystemTree = _SYSTEM) -> float | None:
+    """Return the seconds that a hypervisor gave to others instead of this machine; None where that is not told."""
+    columns = _stat_columns(tree)
+    return None if columns is None else columns["steal"] / _TICKS_PER_S
 
 
 def load_average(tree: SystemTree = _SYSTEM) -> float | None:

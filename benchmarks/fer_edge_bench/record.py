@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fer_edge.bundle.manifest import STAGE_NAMES
 from fer_edge.errors import InputError
 from fer_edge.typed_json import from_json_types
 from fer_edge_bench.load import LoadIdentity
@@ -23,6 +26,7 @@ from fer_edge_devices.sensors import SensorReading
 __all__ = [
     "SCENARIOS",
     "SCHEMA",
+    "SINGLE_STREAM",
     "BenchRecord",
     "BundleIdentity",
     "Case",
@@ -34,6 +38,8 @@ __all__ = [
     "StageFile",
     "TimelinePoint",
     "TrainingCase",
+    "case_name",
+    "measuring_command",
     "read_record",
 ]
 
@@ -41,6 +47,7 @@ SCHEMA = "fer-edge/bench-record/2"
 _SCHEMA_FAMILY = "fer-edge/bench-record/"
 # The single stream is always measured; these are what else can be asked for.
 SCENARIOS = ("offline", "multi-stream", "sustained")
+SINGLE_STREAM = "single stream"
 # Summaries computed again on another processor or version of numpy differ in the last digits.
 _REL_TOLERANCE, _ABS_TOLERANCE = 1e-3, 2e-4
 
@@ -77,7 +84,7 @@ class Settings:
         for name, values in (("threads", self.threads), ("runs", (self.runs,)), ("rounds", (self.rounds,))):
             if min(values) < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {min(values)}")
-        for name in ("bulk_s", "frame_rate", "stream_s", "sustained_s"):
+        for name in ("min_face_px", "bulk_s", "frame_rate", "stream_s", "sustained_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected a number above 0, found {getattr(self, name):g}")
         for name in self.scenarios:
@@ -146,6 +153,12 @@ class StageFile:
     parameters: int | None
     multiply_adds: int | None
 
+    def __post_init__(self) -> None:
+        for name in ("bytes", "parameters", "multiply_adds"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name}: expected 0 or more, found {value}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -175,25 +188,31 @@ class Case:
     stream_trials: tuple[StreamTrial, ...]
     sustained: SustainedRun | None
 
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads: expected 1 or more, found {self.threads}")
+        if set(self.stages) != set(STAGE_NAMES):
+            raise ValueError(f"stages: expected {', '.join(STAGE_NAMES)}, found {', '.join(self.stages) or 'none'}")
+
     @property
     def name(self) -> str:
         """Return what people call it, e.g. "litert int8", with the number of threads where it is not one."""
-        return _case_name(self.engine, self.precision, self.threads)
+        return case_name(self.engine, self.precision, self.threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFailure:
-    """A case that could not be measured, and the error in one line."""
+    """What could not be measured.
 
-    engine: str
-    precision: str
-    threads: int
+    Attributes:
+        case: its name, as `case_name` gives it, or a network that should have been trained.
+        step: "single stream", "multi-stream", "sustained" or "training"; what was measured before is in the record.
+        error: in one line.
+    """
+
+    case: str
+    step: str
     error: str
-
-    @property
-    def name(self) -> str:
-        """Return what people call the case."""
-        return _case_name(self.engine, self.precision, self.threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +222,7 @@ class TimelinePoint:
     Attributes:
         t_s: seconds since the benchmark's start.
         case: position in `cases` of what ran; None where nothing did.
+        step: of the case: "single stream", "multi-stream" or "sustained"; None where nothing ran.
         memory_bytes: resident memory of its process; None where there was none.
         temperature_c: of the hottest zone; None without a sensor.
         clock_mhz: of the fastest core; None where it is not told.
@@ -212,6 +232,7 @@ class TimelinePoint:
 
     t_s: float
     case: int | None
+    step: str | None
     memory_bytes: int | None
     temperature_c: float | None
     clock_mhz: float | None
@@ -232,6 +253,7 @@ class Circumstances:
     Attributes:
         before, after: all sensors.
         throttled: why the board held the processor back between the two, or None.
+        untold: why that cannot be told, or None where it can.
         load_average: processes that wanted to run in the minute before, on average.
         busy_percent: of all cores' time, what other programs took just before the start.
         denied: sensors that are there and may not be read, with what to do.
@@ -240,9 +262,16 @@ class Circumstances:
     before: SensorReading
     after: SensorReading
     throttled: str | None
+    untold: str | None
     load_average: float | None
     busy_percent: float | None
     denied: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.busy_percent is not None and not 0 <= self.busy_percent <= 100:
+            raise ValueError(f"busy_percent: expected 0 to 100, found {self.busy_percent:g}")
+        if self.load_average is not None and self.load_average < 0:
+            raise ValueError(f"load_average: expected 0 or more, found {self.load_average:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,8 +353,15 @@ class BenchRecord:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"schema: expected {SCHEMA}, found {self.schema[:60]!r}")
+        try:
+            datetime.fromisoformat(self.created_utc)
+        except ValueError as error:
+            raise ValueError(f"created_utc: expected a time in ISO 8601, found {self.created_utc[:40]!r}") from error
         if not self.cases:
             raise ValueError("cases: expected at least one, found none")
+        names = [case.name for case in self.cases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"cases: expected each once, found {', '.join(names)}")
         for case in self.cases:
             self._check_counts(case)
             expected = summarize_case(case.rounds, case.stream_trials, case.sustained, self.machine.memory_bytes)
@@ -339,8 +375,11 @@ class BenchRecord:
                 raise ValueError(f"timeline: expected a case below {len(self.cases)}, found {point.case}")
 
     def _check_counts(self, case: Case) -> None:
+        if case.threads not in self.settings.threads:
+            raise ValueError(f"case {case.name}: expected {self.settings.threads} threads, found {case.threads}")
         wanted, found = self.settings.rounds, len(case.rounds)
-        if found != wanted and not (self.partial and 0 < found < wanted):
+        ended_early = self.partial or any(failure.case == case.name for failure in self.failures)
+        if found != wanted and not (ended_early and 0 < found < wanted):
             raise ValueError(f"case {case.name}: expected {wanted} rounds, found {found}")
         for measured in case.rounds:
             if len(measured.work) != len(self.load):
@@ -371,7 +410,30 @@ def read_record(path: Path) -> BenchRecord:
     return from_json_types(BenchRecord, content, str(path))
 
 
-def _case_name(engine: str, precision: str, threads: int) -> str:
+def measuring_command(record: BenchRecord) -> str:
+    """Return the command line that measures the same again, its pictures and bundle apart."""
+    settings, defaults = record.settings, Settings()
+    words = ["fer-edge", "bench"]
+    if any(picture.name != f"astronaut-view-{number}.jpg" for number, picture in enumerate(record.load, start=1)):
+        words += ["--photo", "PICTURES"]
+    words += ["--engine", *dict.fromkeys(case.engine for case in record.cases)]
+    words += ["--precision", *dict.fromkeys(case.precision for case in record.cases)]
+    words += ["--threads", *map(str, settings.threads)]
+    words += ["--runs", str(settings.runs), "--rounds", str(settings.rounds), "--min-face", f"{settings.min_face_px:g}"]
+    scenarios = [name for name in settings.scenarios if name != "sustained"]
+    if scenarios:
+        words += ["--scenario", *scenarios]
+    if "multi-stream" in scenarios and settings.frame_rate != defaults.frame_rate:
+        words += ["--frame-rate", f"{settings.frame_rate:g}"]
+    if "sustained" in settings.scenarios:
+        words += ["--minutes", f"{settings.sustained_s / 60:g}"]
+    if record.training:
+        words += ["--training", *(item.architecture for item in record.training)]
+    return shlex.join(words)
+
+
+def case_name(engine: str, precision: str, threads: int) -> str:
+    """Return what people call a case: "litert int8", with the number of threads where it is not one."""
     return f"{engine} {precision}" + (f", {threads} threads" if threads != 1 else "")
 
 

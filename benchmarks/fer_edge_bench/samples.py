@@ -163,27 +163,61 @@ class StreamTrial:
 
     Attributes:
         n_streams: cameras.
+        period_ms: from a camera's frame to its next.
         due: frames that all cameras gave together.
         dropped: frames of them that were never looked at, because a newer one was there when the pipeline was free.
-        latencies_ms: from a frame's coming to its faces, of all frames looked at.
+        latencies_ms: for each camera, from a frame's coming to its faces, of its frames looked at, in order.
         memory_bytes: of all processes: the sum of their PSS, of their resident memory where the kernel does not tell.
+        available_bytes: memory that the machine had to give before they were started; None where that is not told.
     """
 
     n_streams: int
+    period_ms: float
     due: int
     dropped: int
-    latencies_ms: tuple[float, ...]
+    latencies_ms: tuple[tuple[float, ...], ...]
     memory_bytes: int
+    available_bytes: int | None
 
     def __post_init__(self) -> None:
         _check_not_negative(self, "dropped", "memory_bytes")
         if self.due < 1:
             raise ValueError(f"due: expected 1 frame or more, found {self.due}")
-        if self.n_streams < 1 or self.dropped + len(self.latencies_ms) != self.due:
+        if self.period_ms <= 0:
+            raise ValueError(f"period_ms: expected a time above 0, found {self.period_ms}")
+        if self.n_streams < 1 or len(self.latencies_ms) != self.n_streams:
+            raise ValueError(
+                f"latencies_ms: expected those of {self.n_streams} streams, 1 or more, found {len(self.latencies_ms)}"
+            )
+        looked_at = sum(len(stream_ms) for stream_ms in self.latencies_ms)
+        if self.dropped + looked_at != self.due:
             raise ValueError(
                 f"expected {self.due} frames of {self.n_streams} streams, found {self.dropped} dropped and "
-                f"{len(self.latencies_ms)} looked at"
+                f"{looked_at} looked at"
             )
+
+    @property
+    def holds(self) -> bool:
+        """Return whether it could go on so: no frame was lost, and no camera fell behind."""
+        return not self.dropped and not self.falls_behind
+
+    @property
+    def falls_behind(self) -> bool:
+        """Return whether a camera's frames waited longer and longer, which ends in lost ones.
+
+        Of the last quarter of its frames more than a tenth were ready later than the next one came, or their median was
+        longer than that of the first quarter by more than half the time between two frames. What is too slow by any
+        share is late with all of them; a frame that another program held up is caught up with.
+        """
+        return any(_lag_grows(stream_ms, self.period_ms) for stream_ms in self.latencies_ms if stream_ms)
+
+    @property
+    def most_in_memory(self) -> int | None:
+        """Return how many such cameras would take at most 80 % of the memory available; None where that is not told."""
+        if self.available_bytes is None or not self.memory_bytes:
+            return None
+        # The rest is for what the kernel and other programs come to need meanwhile; without it a board swaps or kills.
+        return int(0.8 * self.available_bytes * self.n_streams / self.memory_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +239,13 @@ class SustainedRun:
             raise ValueError(f"expected as many ends as frames, found {len(self.ended_ms)} and {len(self.frames_ms)}")
         if self.ended_ms[0] <= 0 or any(after < before for before, after in pairwise(self.ended_ms)):
             raise ValueError("ended_ms: expected ascending times above 0")
+
+
+def _lag_grows(latencies_ms: tuple[float, ...], period_ms: float) -> bool:
+    quarter = -(-len(latencies_ms) // 4)
+    first_ms, last_ms = sorted(latencies_ms[:quarter]), sorted(latencies_ms[-quarter:])
+    nine_tenths_ms = last_ms[quarter - 1 - quarter // 10]
+    return nine_tenths_ms > period_ms or last_ms[quarter // 2] > first_ms[quarter // 2] + period_ms / 2
 
 
 def _check_series(steady: Steady, names: tuple[str, ...]) -> None:

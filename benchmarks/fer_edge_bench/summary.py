@@ -60,13 +60,18 @@ class StreamsSummary:
     """Cameras at once.
 
     Attributes:
-        most_streams: the largest number that lost no frame, of those tried; 0 where even one did.
-        next_dropped_percent: of the frames of the smallest larger number tried; None where none larger was tried.
+        most_streams: the largest number that held each time it was tried (StreamTrial.holds), and below which none
+            failed; 0 where even one did.
+        limited_by: why it is no larger: "frames lost" or "falling behind" with one camera more, "memory", or "number
+            tried", where nothing else stopped the search. None where it was interrupted.
+        next_dropped_percent: of the frames of the smallest number that failed, 0 where it only fell behind; None where
+            none failed.
         p90_ms: from a frame's coming to its faces, with `most_streams`; None for 0.
-        memory_bytes: of all processes then; None for 0.
+        memory_bytes: of all processes then, the most of its trials; None for 0.
     """
 
     most_streams: int
+    limited_by: str | None
     next_dropped_percent: float | None
     p90_ms: float | None
     memory_bytes: int | None
@@ -232,17 +237,29 @@ def _summarize_bulk(rounds: Sequence[Round]) -> BulkSummary | None:
 
 
 def _summarize_streams(trials: Sequence[StreamTrial]) -> StreamsSummary:
+    failed = min((trial for trial in trials if not trial.holds), key=lambda trial: trial.n_streams, default=None)
     # A number that was tried twice holds only if it held each time.
-    failed = {trial.n_streams for trial in trials if trial.dropped}
-    held = [trial for trial in trials if trial.n_streams not in failed and trial.n_streams < min(failed, default=10**9)]
-    best = max(held, key=lambda trial: trial.n_streams, default=None)
-    above = min((trial for trial in trials if trial.dropped), key=lambda trial: trial.n_streams, default=None)
+    held = [trial for trial in trials if failed is None or trial.n_streams < failed.n_streams]
+    most = max((trial.n_streams for trial in held), default=0)
+    best = [trial for trial in held if trial.n_streams == most]
+    latencies_ms = [latency_ms for trial in best for stream_ms in trial.latencies_ms for latency_ms in stream_ms]
     return StreamsSummary(
-        most_streams=0 if best is None else best.n_streams,
-        next_dropped_percent=None if above is None else round(100 * above.dropped / above.due, _DIGITS),
-        p90_ms=None if best is None else round(percentile(best.latencies_ms, 90), _DIGITS),
-        memory_bytes=None if best is None else best.memory_bytes,
+        most_streams=most,
+        limited_by=_stream_limit(trials[-1], failed, most, len(best)),
+        next_dropped_percent=None if failed is None else round(100 * failed.dropped / failed.due, _DIGITS),
+        p90_ms=round(percentile(latencies_ms, 90), _DIGITS) if best else None,
+        memory_bytes=max((trial.memory_bytes for trial in best), default=None),
     )
+
+
+def _stream_limit(last: StreamTrial, failed: StreamTrial | None, most: int, times_held: int) -> str | None:
+    """Return why no more streams are held; None where the search was not at its end."""
+    if (most and times_held < 2) or (failed is not None and failed.n_streams > most + 1):
+        return None
+    if failed is not None:
+        return "frames lost" if failed.dropped else "falling behind"
+    fit = last.most_in_memory
+    return "memory" if fit is not None and fit <= most else "number tried"
 
 
 def _summarize_sustained(run: SustainedRun) -> SustainedSummary:

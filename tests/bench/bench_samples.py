@@ -45,9 +45,9 @@ def steady(*, wall_s: float = 0.1, inputs: tuple[int, ...] | None = None, **seri
         "settled": True,
         "began_s": 1.0,
         "ended_s": 1.0 + wall_s,
-        # Of 0.1 s: 50 % and 10 % of one core, of the whole machine 80 % and 20 %.
+        # Of 0.1 s: 50 % and 10 % of one core, of the whole machine 60 % and 20 %.
         "process_cpu": CpuSeconds(user_s=0.05, system_s=0.01),
-        "machine_cpu": CpuSeconds(user_s=0.08, system_s=0.02),
+        "machine_cpu": CpuSeconds(user_s=0.06, system_s=0.02),
         "energy_j": None,
     }
     fields |= {name: series.pop(name) for name in tuple(series) if name in fields}
@@ -80,13 +80,18 @@ def bulk_run(photos: int, wall_s: float, energy_j: float | None = None) -> BulkR
     return BulkRun(photos=photos, wall_s=wall_s, process_cpu=CpuSeconds(user_s=wall_s, system_s=0.0), energy_j=energy_j)
 
 
-def stream_trial(n_streams: int, *latencies_ms: float, dropped: int = 0) -> StreamTrial:
+def stream_trial(
+    n_streams: int, *latencies_ms: float, dropped: int = 0, available_bytes: int | None = None
+) -> StreamTrial:
+    """Cameras of 15 frames a second, which took these latencies in turns."""
     return StreamTrial(
         n_streams=n_streams,
+        period_ms=1000 / 15,
         due=dropped + len(latencies_ms),
         dropped=dropped,
-        latencies_ms=latencies_ms,
+        latencies_ms=tuple(latencies_ms[number::n_streams] for number in range(n_streams)),
         memory_bytes=n_streams * 60_000_000,
+        available_bytes=available_bytes,
     )
 
 
@@ -151,6 +156,7 @@ def circumstances(**changes: Any) -> Circumstances:
         "before": reading(),
         "after": reading(hottest_c=52.5, temperatures_c={"cpu-thermal": 52.5}),
         "throttled": None,
+        "untold": None,
         "load_average": 0.25,
         "busy_percent": 1.5,
         "denied": (),
@@ -162,6 +168,7 @@ def point(t_s: float, **changes: Any) -> TimelinePoint:
     """A moment of the timeline; `changes` are fields of TimelinePoint."""
     fields: dict[str, Any] = {
         "case": None,
+        "step": None,
         "memory_bytes": None,
         "temperature_c": None,
         "clock_mhz": None,

@@ -10,7 +10,8 @@ from bench.bench_samples import bulk_run, case, one_round, point, record, stream
 
 from fer_edge.errors import InputError
 from fer_edge.typed_json import to_json_text
-from fer_edge_bench.record import BenchRecord, Settings, read_record
+from fer_edge_bench.load import LoadIdentity
+from fer_edge_bench.record import BenchRecord, CaseFailure, Settings, measuring_command, read_record
 
 
 def whole_record() -> BenchRecord:
@@ -60,6 +61,14 @@ ROUND = (*CASE, "rounds", 0)
         pytest.param(at("settings"), "runs", 3, "expected 3 samples, found 2", id="dropped samples"),
         pytest.param(at("settings"), "rounds", 3, "expected 3 rounds, found 2", id="dropped round"),
         pytest.param(at("settings"), "threads", [0], "threads: expected 1 or more", id="no thread"),
+        pytest.param(at("settings"), "threads", [2], r"expected \(2,\) threads, found 1", id="other threads"),
+        pytest.param(at("settings"), "min_face_px", 0.0, "min_face_px: expected a number above 0", id="no face"),
+        pytest.param(at(), "created_utc", "yesterday", "expected a time in ISO 8601, found 'yesterday'", id="time"),
+        pytest.param(at("circumstances"), "busy_percent", -5.0, "busy_percent: expected 0 to 100", id="busy"),
+        pytest.param(at(*CASE), "stages", {}, "stages: expected pnet, rnet, onet, classifier, found none", id="stages"),
+        pytest.param(at(*CASE, "stages", "pnet"), "bytes", -1, "bytes: expected 0 or more", id="negative bytes"),
+        pytest.param(at("machine"), "memory_bytes", 10**400, "expected a number of at most 63 bits", id="too large"),
+        pytest.param(at(*ROUND), "cold_start_ms", 10**400, "expected a number of at most 63 bits", id="too long"),
         pytest.param(at("settings"), "scenarios", ["online"], "found 'online'", id="scenario"),
         pytest.param(at("machine"), "memory_bytes", 0, "memory_bytes: expected 1 or more", id="no memory"),
         pytest.param(at("machine"), "memory_bytes", 10**9, "does not follow from the samples", id="other machine"),
@@ -153,3 +162,39 @@ def test_what_cannot_be_read(tmp_path: Path, text: bytes | None, message: str) -
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Settings(**changes)
+
+
+def test_a_case_twice() -> None:
+    with pytest.raises(ValueError, match="cases: expected each once, found litert int8, litert int8"):
+        record(case(one_round((1.0,))), case(one_round((1.0,))))
+
+
+def test_a_case_that_failed_later_may_lack_rounds() -> None:
+    failure = CaseFailure(case="litert int8", step="single stream", error="gone")
+    assert len(record(settings=Settings(runs=2, rounds=3), failures=(failure,)).cases[0].rounds) == 2
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        pytest.param(
+            record(),
+            "fer-edge bench --photo PICTURES --engine litert --precision int8 --threads 1 --runs 2 --rounds 2 "
+            "--min-face 40",
+            id="pictures of one's own",
+        ),
+        pytest.param(
+            record(
+                load=(LoadIdentity(name="astronaut-view-1.jpg", bytes=5, sha256="ab" * 32, size_wh=(640, 480)),),
+                settings=Settings(
+                    runs=2, rounds=2, scenarios=("multi-stream", "sustained"), frame_rate=25.0, sustained_s=90.0
+                ),
+            ),
+            "fer-edge bench --engine litert --precision int8 --threads 1 --runs 2 --rounds 2 --min-face 40 "
+            "--scenario multi-stream --frame-rate 25 --minutes 1.5",
+            id="scenarios",
+        ),
+    ],
+)
+def test_the_command_that_measures_it_again(made: BenchRecord, expected: str) -> None:
+    assert measuring_command(made) == expected

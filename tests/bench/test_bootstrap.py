@@ -27,6 +27,30 @@ def test_the_interval_of_a_ratio() -> None:
     assert (low, high) == (1.5, 3.0)
 
 
+def test_each_picture_is_drawn_as_often_as_it_was_measured() -> None:
+    """Two pictures of 10 and 100 ms: the median lies half way between them, and which was drawn is no chance."""
+    processes, inputs = [[10.0, 100.0] * 20] * 4, [[0, 1] * 20] * 4
+    assert percentile_interval(processes, 50, inputs) == (55.0, 55.0)
+    low, high = percentile_interval(processes, 50)
+    assert (low, high) == (10.0, 100.0)
+
+
+def test_runs_of_a_picture_are_drawn_from_its_own() -> None:
+    """In any order, not the same in each process: the lower half is the first picture's, the upper the second's."""
+    cheap, dear = [10.0, 10.5, 11.0, 11.5], [100.0, 101.0, 102.0, 103.0]
+    processes = [cheap + dear, [value for pair in zip(dear, cheap, strict=True) for value in pair]]
+    inputs = [[5] * 4 + [2] * 4, [2, 5] * 4]
+    low, high = percentile_interval(processes, 25, inputs)
+    assert 10.0 <= low < high <= 11.5
+    low, high = percentile_interval(processes, 75, inputs)
+    assert 100.0 <= low < high <= 103.0
+
+
+def test_one_picture_is_no_picture() -> None:
+    processes = np.random.RandomState(3).standard_normal((4, 30)).tolist()
+    assert percentile_interval(processes, 50, [[7] * 30] * 4) == percentile_interval(processes, 50)
+
+
 def test_coverage() -> None:
     """Of 200 intervals of medians of 8 processes around 100, about 95 % hold 100; the pooled bootstrap a third."""
     random = np.random.RandomState(7)
@@ -39,7 +63,7 @@ def test_coverage() -> None:
 
 
 def test_a_large_table_is_drawn_in_parts_that_give_an_interval_too() -> None:
-    samples = list(np.random.RandomState(1).standard_normal(50_000))
+    samples = list(np.random.RandomState(1).standard_normal(5_000))
     low, high = percentile_interval([samples, samples], 50)
     assert low < float(np.median(samples)) < high
     assert high - low < 0.1
@@ -56,6 +80,15 @@ def test_a_large_table_is_drawn_in_parts_that_give_an_interval_too() -> None:
 def test_what_has_no_interval(processes: list[list[float]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         percentile_interval(processes, 50)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [pytest.param([[0, 0]], id="a process"), pytest.param([[0, 0], [0]], id="a sample")],
+)
+def test_an_input_is_missing(inputs: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="expected an input for each sample"):
+        percentile_interval([[1.0, 2.0], [1.0, 2.0]], 50, inputs)
 
 
 def test_a_ratio_over_nothing() -> None:

@@ -215,9 +215,9 @@ def test_a_form_of_a_data_set_counts_as_the_set() -> None:
         ("classifier_bytes", 1000, 98.0),
         ("memory_percent_of_16_gb", 1, 0.5),
         ("peak_memory_bytes", 1e9, 0.08),
-        # 50 % and 10 % of one core, of all processes 80 % and 20 %: a sixth of each, of six cores.
+        # 50 % and 10 % of one core, of all processes 60 % and 20 %: a sixth of each, of six cores.
         ("process_cpu_percent", 6, 10.0),
-        ("machine_cpu_user_percent", 6, 80 / 6),
+        ("machine_cpu_user_percent", 6, 60 / 6),
         ("machine_cpu_system_percent", 6, 20 / 6),
     ],
 )

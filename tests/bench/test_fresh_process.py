@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from fer_edge.errors import FerEdgeError, InputError, IntegrityError, MissingExtraError
-from fer_edge_bench.fresh_process import ask_fresh_process
+from fer_edge_bench import fresh_process
+from fer_edge_bench.fresh_process import FreshProcess, ask_fresh_process, die_with_parent
 
 MODULE = """
-import os, sys
+import os, signal, sys, time
 from dataclasses import dataclass
 from fer_edge.errors import IntegrityError
-from fer_edge_bench.fresh_process import answer_job
+from fer_edge_bench.fresh_process import answer_job, die_with_parent
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,20 @@ def work(job: Job) -> Answer:
             os.abort()
         case "silent":
             os._exit(0)
+        case "until asked":
+            asked = []
+            signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+            print("ready", file=sys.stderr, flush=True)
+            while not asked:
+                time.sleep(0.01)
+            return Answer("as far as I came")
+        case "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            print("ready", file=sys.stderr, flush=True)
+            time.sleep(60)
+        case "die with parent":
+            die_with_parent()
+            return Answer("alive")
 
 
 if __name__ == "__main__":
@@ -90,7 +108,7 @@ def ask(module: str, action: str, threads: int = 1) -> str:
 
 @pytest.mark.parametrize(
     ("action", "answer"),
-    [("environment", "3,3,3,3"), ("opencv", "3"), ("modules", ""), ("chatter", "größe")],
+    [("environment", "3,3,3,3"), ("opencv", "3"), ("modules", ""), ("chatter", "größe"), ("die with parent", "alive")],
 )
 def test_answers(module: str, action: str, answer: str) -> None:
     assert ask(module, action, threads=3) == answer
@@ -116,6 +134,91 @@ def test_failures(module: str, action: str, kind: type[FerEdgeError], message: s
 def test_an_answer_of_another_form(module: str) -> None:
     with pytest.raises(InputError, match="the work: unknown key 'text'"):
         ask_fresh_process(module, Job("chatter"), OtherAnswer, threads=1, what="the work")
+
+
+def started(module: str, action: str) -> FreshProcess:
+    """A process that has said it is ready for a signal."""
+    process = FreshProcess(module, Job(action), threads=1, what="the work")
+    process.hand_over()
+    assert process._process.stderr is not None
+    assert process._process.stderr.readline() == "ready\n"
+    return process
+
+
+def test_a_process_asked_to_end_answers(module: str) -> None:
+    with started(module, "until asked") as process:
+        assert process.end(Answer).text == "as far as I came"
+
+
+def test_one_that_does_not_end_is_waited_for_no_longer_than_told(module: str) -> None:
+    before_s = time.monotonic()
+    with (
+        started(module, "deaf") as process,
+        pytest.raises(FerEdgeError, match=r"^the work: expected the process to end within 0\.2 s"),
+    ):
+        process.end(Answer, within_s=0.2)
+    assert process._process.returncode == -9
+    assert time.monotonic() - before_s < 30
+
+
+def test_one_that_cannot_answer_yet_just_ends(module: str) -> None:
+    # It has not been handed its job.
+    with (
+        FreshProcess(module, Job("deaf"), threads=1, what="the work") as process,
+        pytest.raises(FerEdgeError, match=r"^the work: the process was ended by SIGTERM"),
+    ):
+        process.end(Answer)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has gone")
+def test_a_process_dies_with_its_parent() -> None:
+    began_s = time.monotonic()
+    child = (
+        "import os, sys, time\n"
+        "from fer_edge_bench.fresh_process import die_with_parent\n"
+        "die_with_parent()\n"
+        "print(os.getpid(), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = (
+        "import os, subprocess, sys\n"
+        "environment = dict(os.environ, FER_EDGE_BENCH_PARENT=str(os.getpid()))\n"
+        "subprocess.run([sys.executable, '-c', sys.argv[1]], env=environment, check=False)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent, child], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        # A child that lived on would hold its end of the pipe open for a minute.
+        assert process.stdout.read() == ""
+    assert time.monotonic() - began_s < 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has gone")
+def test_a_process_whose_parent_had_gone_before_dies_at_once() -> None:
+    code = "from fer_edge_bench.fresh_process import die_with_parent; die_with_parent(); print('alive')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "FER_EDGE_BENCH_PARENT": str(os.getpid() + 1)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (-9, b"")
+
+
+def test_a_system_without_prctl(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        def __init__(self, name: str | None) -> None: ...
+
+    monkeypatch.setattr("ctypes.CDLL", Library)
+    monkeypatch.setenv(fresh_process._PARENT_VARIABLE, str(os.getppid()))
+    die_with_parent()
+
+
+def test_a_process_that_nobody_started_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(fresh_process._PARENT_VARIABLE, raising=False)
+    die_with_parent()
 
 
 def test_the_users_folder_is_not_searched_for_modules(

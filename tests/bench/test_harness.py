@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 from collections.abc import Callable
@@ -11,15 +12,17 @@ from typing import Any
 import pytest
 from bench.bench_manifest import FULL
 from bench.bench_samples import bulk_run, one_round, stream_trial, sustained_run
+from bench.test_monitor import reading
 
 from fer_edge.bundle import Bundle
 from fer_edge.errors import EngineError, FerEdgeError, IntegrityError
 from fer_edge_bench import harness
 from fer_edge_bench.harness import Interrupted, measure_cases, whole_passes
 from fer_edge_bench.load import LoadFrame, LoadIdentity
+from fer_edge_bench.monitor import Monitor, energy_j_within
 from fer_edge_bench.plan import plan_cases
 from fer_edge_bench.record import BenchRecord, Settings
-from fer_edge_bench.samples import StreamTrial
+from fer_edge_bench.samples import Round, StreamTrial
 from fer_edge_bench.workers.pipeline_job import PipelineJob
 from fer_edge_bench.workers.single_stream import SingleStreamAnswer, SingleStreamJob
 from fer_edge_bench.workers.sustained import SustainedJob
@@ -54,6 +57,7 @@ class Board:
         self.sustained: list[SustainedJob] = []
         self.streams: list[PipelineJob] = []
         self.before_answer: Callable[[SingleStreamJob], None] = lambda job: None
+        self.seconds = 0.1
         monkeypatch.setattr(harness, "start_single_stream", lambda job: Process(lambda: self._single(job)))
         monkeypatch.setattr(harness, "start_sustained", lambda job: Process(lambda: self._sustained(job)))
         monkeypatch.setattr(harness, "run_trial", self._trial)
@@ -67,10 +71,14 @@ class Board:
         bulk = bulk_run(10, 1.0) if job.bulk_s else None
         return SingleStreamAnswer(
             engine_version=f"{job.pipeline.engine} 7",
-            measured=one_round(frames, n_pictures=n_pictures, bulk=bulk),
+            measured=self._lasting(one_round(frames, n_pictures=n_pictures, bulk=bulk)),
             bulk_began_s=0.0,
             bulk_ended_s=0.0,
         )
+
+    def _lasting(self, measured: Round) -> Round:
+        frame = dataclasses.replace(measured.frame, ended_s=measured.frame.began_s + self.seconds)
+        return dataclasses.replace(measured, frame=frame)
 
     def _sustained(self, job: SustainedJob) -> Any:
         self.sustained.append(job)
@@ -110,9 +118,9 @@ def measure(
 ) -> BenchRecord:
     cases = plan_cases(FULL, engines=["litert"], precisions=[], probe=str, say=pytest.fail)
 
-    def progress(done: int, total: int, what: str) -> None:
+    def progress(done: float, total: float, what: str) -> None:
         if told is not None:
-            told.append(f"{done}/{total} {what}")
+            told.append(f"{100 * done / total:.0f} % {what}")
 
     return measure_cases(bundle, cases, load(n_pictures), settings, progress=progress)
 
@@ -122,7 +130,7 @@ def test_rounds_take_turns(bundle: Bundle, board: Board) -> None:
     record = measure(bundle, told=told)
     jobs = board.jobs
     assert [job.pipeline.precision for job in jobs] == ["int8", "float32", "int8", "float32"]
-    assert told[2] == "2/4 litert int8, 2 threads: round 2 of 2"
+    assert told[2] == "50 % litert int8, 2 threads: round 2 of 2"
     assert (jobs[0].pipeline.threads, jobs[0].runs, jobs[0].pipeline.min_face_px) == (2, 2, 33.0)
     assert (jobs[0].pipeline.bundle, jobs[0].pipeline.pictures) == (str(bundle.path), ("/pictures/0.jpg",))
 
@@ -168,9 +176,10 @@ def test_scenarios(bundle: Bundle, board: Board) -> None:
     assert [job.bulk_s for job in board.jobs] == [5.0, 5.0]
     assert [job.seconds for job in board.sustained] == [90.0, 90.0]
     # Bound to one core, cameras would share it.
-    assert [job.cores for job in board.streams] == [()] * 4
-    assert told[2] == "2/6 litert int8, 1 thread: cameras at once"
-    assert told[-1] == "5/6 litert float32, 1 thread: 1.5 minutes"
+    assert {job.cores for job in board.streams} == {()}
+    # Rounds of 4 s and 5 s of bulk, a minute of cameras, a minute and a half of work, of each of two cases.
+    assert told[2] == "6 % litert int8: cameras at once"
+    assert told[-1] == "72 % litert float32: 1.5 minutes"
     summary = record.cases[0].summary
     assert summary.bulk is not None
     assert summary.streams is not None
@@ -185,8 +194,80 @@ def test_a_case_that_fails_leaves_the_others(bundle: Bundle, board: Board) -> No
 
     board.before_answer = fail
     record = measure(bundle)
-    assert [case.precision for case in record.cases] == ["float32"]
-    assert [(failure.precision, failure.error) for failure in record.failures] == [("int8", "the engine gave up")]
+    assert [(case.precision, len(case.rounds)) for case in record.cases] == [("int8", 1), ("float32", 2)]
+    (failure,) = record.failures
+    assert (failure.case, failure.step, failure.error) == (
+        "litert int8, 2 threads",
+        "single stream",
+        "the engine gave up",
+    )
+
+
+def test_a_later_step_that_fails_leaves_what_was_measured_before(
+    bundle: Bundle, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> StreamTrial:
+        raise FerEdgeError("too busy")
+
+    monkeypatch.setattr(harness, "run_trial", fail)
+    record = measure(bundle, Settings(runs=1, rounds=1, scenarios=("multi-stream",)))
+    assert [len(case.rounds) for case in record.cases] == [1, 1]
+    assert [(failure.case, failure.step) for failure in record.failures] == [
+        ("litert int8", "multi-stream"),
+        ("litert float32", "multi-stream"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("provenance", "architecture", "costs"),
+    [
+        pytest.param({}, None, (None, None), id="nothing"),
+        pytest.param({"arithmetic": None, "classifier": [1], "detector": 5}, None, (None, None), id="of another form"),
+        pytest.param(
+            {"classifier": {"model": {"architecture": "a", "parameters": 7}}, "arithmetic": {"multiply_adds": 9}},
+            "a",
+            (7, 9),
+            id="stated",
+        ),
+        pytest.param(
+            {"classifier": {"model": {"architecture": 3, "parameters": -1}}, "arithmetic": {"multiply_adds": True}},
+            None,
+            (None, None),
+            id="not as it should be",
+        ),
+    ],
+)
+def test_what_a_bundle_says_of_itself(
+    provenance: dict[str, Any], architecture: str | None, costs: tuple[int | None, int | None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(dataclasses.replace(FULL, provenance=provenance).to_json(), encoding="utf-8")
+    made = Bundle.open(folder)
+    assert harness.identify_bundle(made).classifier == architecture
+    assert harness.costs_of_stages(made.manifest.provenance)["classifier"] == costs
+
+
+def test_energy_is_known_to_the_last_moment_of_a_round(
+    bundle: Bundle, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board of 5 W: each round is asked for only when a reading has followed it."""
+    asked: list[tuple[float, float]] = []
+
+    def energy(self: Monitor, began_s: float, ended_s: float) -> float | None:
+        asked.append((began_s, ended_s))
+        return energy_j_within([(0.5 * n, reading({"VDD_IN": 5.0})) for n in range(20)], began_s, ended_s)
+
+    read = []
+    monkeypatch.setattr(Monitor, "energy_j", energy)
+    monkeypatch.setattr(Monitor, "read_now", lambda self, tools=False: read.append(len(asked)) or reading())
+    board.seconds = 3.0
+    record = measure(bundle, Settings(runs=2, rounds=2))
+    # Frames from 1 to 4 s, twice two of them: 15 J for two.
+    assert record.cases[0].rounds[0].frame.energy_j == pytest.approx(15.0)
+    assert record.cases[0].summary.energy_mj_per_frame == pytest.approx(7500.0)
+    # Once before the first round, then before each of the four rounds' two questions, and at the end.
+    assert read[:1] + [count for count in read if count][:3] == [0, 2, 4, 6]
 
 
 def test_where_all_fail_the_first_error_is_told(bundle: Bundle, board: Board) -> None:

@@ -84,10 +84,10 @@ def test_a_stat_that_does_not_tell(tmp_path: Path, text: str) -> None:
 
 
 def test_how_busy_the_machine_is(tmp_path: Path) -> None:
-    """Between two looks 30 ticks of work and 70 of rest."""
+    """Between two looks 25 ticks of work, 5 that a hypervisor gave to others, and 70 of rest."""
 
     def look(_: float) -> None:
-        tree(tmp_path, stat="cpu  120 0 110 970 100 0 0 0 0 0\n")
+        tree(tmp_path, stat="cpu  117 0 108 970 100 0 0 5 0 0\n")
 
     assert busy_percent(tree(tmp_path, stat="cpu  100 0 100 900 100 0 0 0 0 0\n"), sleep=look) == 30.0
 

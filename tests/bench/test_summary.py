@@ -12,6 +12,7 @@ from bench.bench_samples import (
     circumstances,
     frame_series,
     one_round,
+    point,
     record,
     steady,
     stream_trial,
@@ -42,7 +43,7 @@ def test_the_figures_of_a_case() -> None:
     assert (found.memory_percent, found.memory_percent_of_16_gb) == (2.0, 0.5)
     assert found.process_cpu == CpuShare(user_percent=50.0, system_percent=10.0)
     assert found.process_cpu.percent == 60.0
-    assert found.machine_cpu == CpuShare(user_percent=80.0, system_percent=20.0)
+    assert found.machine_cpu == CpuShare(user_percent=60.0, system_percent=20.0)
     assert found.settled
     assert found.unstable_because is None
     assert (found.energy_mj_per_frame, found.bulk, found.streams, found.sustained) == (None, None, None, None)
@@ -101,11 +102,59 @@ def test_why_a_case_is_unstable(measured: Round, reason: str | None) -> None:
             ],
             id="throttled and busy",
         ),
+        pytest.param(
+            circumstances(untold="throttled since the boot"),
+            ["whether the board held its processor back cannot be told (throttled since the boot)"],
+            id="not to be told",
+        ),
     ],
 )
 def test_doubts(changed: Circumstances, expected: list[str]) -> None:
     made = record(circumstances=changed)
     assert doubts(made, made.cases[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        pytest.param(one_round((10.0,) * 4), [], id="four samples"),
+        pytest.param(one_round((10.0,) * 3), ["3 samples of a picture are too few to tell"], id="three"),
+        pytest.param(
+            one_round((10.0,) * 8, n_pictures=8), ["1 sample of a picture is too few to tell"], id="one of each"
+        ),
+        pytest.param(
+            dataclasses.replace(one_round((10.0,) * 4), frame=steady(settled=False, **frame_series((10.0,) * 4))),
+            ["warm-up did not settle: the machine may be busy or its clock changing"],
+            id="not settled",
+        ),
+        pytest.param(
+            dataclasses.replace(
+                one_round((10.0,) * 4),
+                frame=steady(machine_cpu=CpuSeconds(user_s=0.12, system_s=0.02), **frame_series((10.0,) * 4)),
+            ),
+            ["other programs took 80 % of a core while it was measured"],
+            id="others beside it",
+        ),
+    ],
+)
+def test_doubts_of_the_samples(measured: Round, expected: list[str]) -> None:
+    made = record(case(measured))
+    assert doubts(made, made.cases[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("position", "step", "doubted"),
+    [
+        pytest.param(0, "single stream", [True, False], id="its own rounds"),
+        pytest.param(1, "single stream", [False, True], id="the other's"),
+        pytest.param(0, "sustained", [False, False], id="minutes of work afterwards"),
+    ],
+)
+def test_throttling_counts_where_it_was(position: int, step: str, doubted: list[bool]) -> None:
+    cases = (case(one_round((10.0,) * 4)), case(one_round((10.0,) * 4), engine="onnx"))
+    timeline = (point(1.0, case=position, step=step, throttled="throttled"),)
+    made = record(*cases, circumstances=circumstances(throttled="throttled"), timeline=timeline)
+    assert [bool(doubts(made, item)) for item in made.cases] == doubted
 
 
 def test_bulk() -> None:

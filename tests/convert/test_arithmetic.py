@@ -65,8 +65,33 @@ def floats(*shape: int) -> np.ndarray:
             [onnx.helper.make_node("MatMul", ["x", "x"], ["y"])],
             {},
             ["n", 4, 4],
-            Arithmetic(weights=0, multiply_adds=0),
-            id="a product of two answers has no weights",
+            Arithmetic(weights=0, multiply_adds=None),
+            id="a product of two answers cannot be counted",
+        ),
+        # Each of 5 x 5 positions meets all 3 x 2 x 2 x 2 weights.
+        pytest.param(
+            [onnx.helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2])],
+            {"w": floats(3, 2, 2, 2)},
+            ["n", 3, 5, 5],
+            Arithmetic(weights=24, multiply_adds=24 * 25),
+            id="transposed convolution",
+        ),
+        pytest.param(
+            [onnx.helper.make_node("MatMul", ["x", "w"], ["h"]), onnx.helper.make_node("Add", ["h", "b"], ["y"])],
+            {"w": floats(8, 4), "b": floats(4)},
+            ["n", 8],
+            Arithmetic(weights=36, multiply_adds=32),
+            id="a bias of its own",
+        ),
+        pytest.param(
+            [
+                onnx.helper.make_node("Constant", [], ["k"], value=onnx.numpy_helper.from_array(floats(4, 2, 1, 1))),
+                onnx.helper.make_node("Conv", ["x", "k"], ["y"]),
+            ],
+            {},
+            ["n", 2, 3, 3],
+            Arithmetic(weights=8, multiply_adds=72),
+            id="a kernel that is a node",
         ),
     ],
 )

@@ -277,41 +277,55 @@ def test_an_oserror_that_is_not_of_standard_output_is_a_fault_of_ours_and_shows(
         cli.main(["fake"])
 
 
-def test_sigterm_cleans_up_once_and_ends_with_143():
+every_ending_signal = pytest.mark.parametrize(
+    ("name", "code"), [pytest.param("SIGHUP", 129, id="SIGHUP"), pytest.param("SIGTERM", 143, id="SIGTERM")]
+)
+
+
+@every_ending_signal
+@pytest.mark.parametrize("second", ["SIGHUP", "SIGTERM"])
+def test_a_signal_cleans_up_once_and_ends_with_its_code(name, code, second):
     """In a process of its own: libraries that other tests loaded into this one have signal handlers of their own."""
     done = run_python(
         "import os, signal, sys\n"
         "from fer_edge import cli\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests run under nohup\n"
         "def run(words):\n"
         "    try:\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
         "    finally:\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)  # as `timeout` does, to the process and to its group\n"
+        f"        os.kill(os.getpid(), signal.{second})  # as `timeout` does, to the process and to its group\n"
         "        print('cleaned', flush=True)\n"
         "cli._dispatch = run\n"
         "code = cli.main(['fake'])\n"
-        "print(code, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)\n"
+        "print(code, [signal.getsignal(number) == signal.SIG_DFL for number in (signal.SIGHUP, signal.SIGTERM)])\n"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "cleaned\n143 True\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"cleaned\n{code} [True, True]\n", "")
 
 
-def test_sigterm_is_restored_after_a_command(command):
+@pytest.fixture(params=[signal.SIGHUP, signal.SIGTERM], ids=["SIGHUP", "SIGTERM"])
+def ending_signal(request):
+    """The signal, at first with the system's own way whatever the tests were started with."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_a_signal_is_restored_after_a_command(command, ending_signal):
     seen = []
-    command(lambda arguments: seen.append(signal.getsignal(signal.SIGTERM)) or 0)
+    command(lambda arguments: seen.append(signal.getsignal(ending_signal)) or 0)
     assert cli.main(["fake"]) == 0
     assert callable(seen[0])
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(ending_signal) == signal.SIG_DFL
 
 
-def test_a_program_that_handles_sigterm_keeps_its_way(command):
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, print], ids=["ignored, as by nohup", "handled"])
+def test_a_program_that_has_its_own_way_with_a_signal_keeps_it(command, ending_signal, handler):
     seen = []
-    command(lambda arguments: seen.append(signal.getsignal(signal.SIGTERM)) or 0)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        assert cli.main(["fake"]) == 0
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    assert seen == [signal.SIG_IGN]
+    command(lambda arguments: seen.append(signal.getsignal(ending_signal)) or 0)
+    signal.signal(ending_signal, handler)
+    assert cli.main(["fake"]) == 0
+    assert (seen, signal.getsignal(ending_signal)) == ([handler], handler)
 
 
 def test_a_thread_that_is_not_the_main_one_runs_commands_too(command):
@@ -323,11 +337,13 @@ def test_a_thread_that_is_not_the_main_one_runs_commands_too(command):
     assert seen == [5]
 
 
-def test_a_process_ended_by_sigterm_leaves_no_partial_file(tmp_path):
-    code = (
-        "import pathlib, sys, time, types\n"
+@every_ending_signal
+def test_a_process_ended_by_a_signal_leaves_no_partial_file(tmp_path, name, code):
+    program = (
+        "import pathlib, signal, sys, time, types\n"
         "from fer_edge import cli\n"
         "from fer_edge.files import atomic_path\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests run under nohup\n"
         "def wait(words):\n"
         "    with atomic_path(pathlib.Path(sys.argv[1])) as temporary:\n"
         "        temporary.write_text('half')\n"
@@ -337,13 +353,13 @@ def test_a_process_ended_by_sigterm_leaves_no_partial_file(tmp_path):
         "sys.exit(cli.main())\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "result")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", program, str(tmp_path / "result")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout.readline() == b"ready\n"
         assert len(list(tmp_path.iterdir())) == 1
-        process.terminate()
+        process.send_signal(getattr(signal, name))
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (143, b"")
+    assert (process.returncode, err) == (code, b"")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from fer_edge_bench.commands.table import TABLE
 if TYPE_CHECKING:
     from fer_edge.bundle import Bundle
     from fer_edge_bench.claims_evaluations import Evaluation
+    from fer_edge_bench.commands.progress import ProgressLine
+    from fer_edge_bench.load import LoadFrame
     from fer_edge_bench.record import BenchRecord, Settings
 
 __all__ = ["COMMAND"]
@@ -28,6 +30,8 @@ _MINUTE_S = 60.0
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
+    # Options that take several values would take the bundle for one of them.
+    parser.usage = "fer-edge bench [BUNDLE] [OPTION ...]"
     parser.add_argument(
         "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder or .zip (the one installed with fer-edge)"
     )
@@ -61,7 +65,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="also: offline (pictures in bulk), multi-stream (cameras at once), sustained (minutes)",
     )
     what.add_argument("--frame-rate", type=float, metavar="FPS", help="of each camera of multi-stream (15)")
-    what.add_argument("--minutes", type=float, metavar="M", help="measure sustained work, for so long (30)")
+    what.add_argument("--minutes", type=float, metavar="M", help="measure sustained work of one case, for so long (30)")
     what.add_argument(
         "--training",
         nargs="+",
@@ -94,10 +98,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge_bench.claims_evaluations import read_evaluations
     from fer_edge_bench.commands.progress import ProgressLine
     from fer_edge_bench.harness import Interrupted, measure_cases
-    from fer_edge_bench.load import read_load, write_default_load
+    from fer_edge_bench.load import read_load
     from fer_edge_bench.plan import plan_cases
     from fer_edge_bench.probe import probe_engine
-    from fer_edge_bench.training import check_architectures, measure_training
+    from fer_edge_bench.training import check_architectures
 
     # All that can be known to be wrong is found before anything is measured.
     settings = _settings(arguments)
@@ -110,31 +114,82 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError("--evaluation: expected --claims beside it")
     evaluations = [found for path in arguments.evaluation for found in read_evaluations(path)]
     check_architectures(arguments.training)
-    given = read_load(arguments.photo) if arguments.photo else None
+    if arguments.photo:
+        read_load(arguments.photo)
     bundle = Bundle.open(arguments.bundle)
     cases = plan_cases(
         bundle.manifest, engines=arguments.engine, precisions=arguments.precision, probe=probe_engine, say=_say
     )
-    interruption: Interrupted | None = None
-    with tempfile.TemporaryDirectory(prefix="fer-edge-bench-") as folder, ProgressLine() as progress:
-        load = given or write_default_load(Path(folder))
+    n_cases = len(cases) * len(settings.threads)
+    if "sustained" in settings.scenarios and n_cases > 1:
+        raise UsageError(
+            f"sustained work: expected one case, found {n_cases}, each of which would heat the board for the next; "
+            "name one with --engine, --precision and --threads"
+        )
+    interruption: KeyboardInterrupt | None = None
+    with _load(arguments.photo) as load, ProgressLine() as progress:
         try:
             record = measure_cases(bundle, cases, load, settings, progress=progress)
+            if arguments.training:
+                record = _with_training(record, arguments.training, progress)
         except Interrupted as error:
             if error.record is None:
-                raise
+                raise error.__cause__ or error from None
             record, interruption = error.record, error
-    if arguments.training and interruption is None:
-        with ProgressLine() as progress:
-            training = measure_training(arguments.training, progress=progress)
-        record = dataclasses.replace(record, training=training)
-    _give_out(record, bundle, evaluations, arguments)
+    try:
+        _give_out(record, bundle, evaluations, arguments)
+    finally:
+        if interruption is not None:
+            _say(f"interrupted: what had been measured is {'kept' if arguments.record else 'shown'}, marked as partial")
     if interruption is not None:
-        _say(f"interrupted: what had been measured is {'kept' if arguments.record else 'shown'}, marked as partial")
         raise interruption.__cause__ or interruption
     for failure in record.failures:
-        _say(f"{failure.engine} {failure.precision} failed: {failure.error}")
+        _say(f"{failure.case}, {failure.step}, failed: {failure.error}")
     return 1 if record.failures else 0
+
+
+@contextmanager
+def _load(photos: Sequence[Path] | None) -> Iterator[tuple[LoadFrame, ...]]:
+    """Yield the pictures given, or the default ones, which are files for as long as they are needed.
+
+    Raises:
+        InputError: a picture cannot be used.
+        OutputError: there is no folder for temporary files.
+    """
+    from fer_edge.errors import OutputError
+    from fer_edge_bench.load import read_load, write_default_load
+
+    if photos:
+        yield read_load(photos)
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="fer-edge-bench-")
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a temporary folder: {error.strerror or error}; name one in TMPDIR, or give --photo"
+        ) from error
+    with folder as name:
+        yield write_default_load(Path(name))
+
+
+def _with_training(record: BenchRecord, architectures: Sequence[str], progress: ProgressLine) -> BenchRecord:
+    """Add steps of training; what goes wrong with one network loses neither the record nor the others."""
+    from fer_edge.errors import FerEdgeError
+    from fer_edge_bench.harness import Interrupted
+    from fer_edge_bench.record import CaseFailure
+    from fer_edge_bench.training import measure_training
+
+    for number, architecture in enumerate(architectures):
+        progress(number, len(architectures), f"training {architecture}")
+        try:
+            (measured,) = measure_training([architecture], progress=lambda *_: None)
+            record = dataclasses.replace(record, training=(*record.training, measured))
+        except FerEdgeError as error:
+            failure = CaseFailure(case=architecture, step="training", error=str(error))
+            record = dataclasses.replace(record, failures=(*record.failures, failure))
+        except KeyboardInterrupt as error:
+            raise Interrupted(dataclasses.replace(record, partial=True)) from error
+    return record
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -170,21 +225,31 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _give_out(
     record: BenchRecord, bundle: Bundle, evaluations: Sequence[Evaluation], arguments: argparse.Namespace
 ) -> None:
+    from fer_edge.errors import OutputError
     from fer_edge.files import write_text
     from fer_edge.typed_json import to_json_text
     from fer_edge_bench.accuracies import bundle_accuracies
     from fer_edge_bench.claims import check_claims, format_claims
     from fer_edge_bench.claims_data import read_claims
     from fer_edge_bench.claims_evaluations import accuracy_of_bundle
+    from fer_edge_bench.record import measuring_command
     from fer_edge_bench.report import write_report
     from fer_edge_bench.table import format_record, print_record
 
     text = to_json_text(record)
-    # The record first: what comes after can be made from it again.
+    failed: list[OutputError] = []
+    # The record first: what comes after can be made from it again. Where it cannot be written the tables still come.
     if arguments.record is not None:
-        write_text(arguments.record, text)
+        try:
+            write_text(arguments.record, text)
+        except OutputError as error:
+            failed.append(error)
     if arguments.report is not None:
-        write_report(record, arguments.report, accuracies=bundle_accuracies(bundle.manifest), command=_command_line())
+        accuracies, command = bundle_accuracies(bundle.manifest), measuring_command(record)
+        try:
+            write_report(record, arguments.report, accuracies=accuracies, command=command)
+        except OutputError as error:
+            failed.append(error)
     if arguments.json:
         sys.stdout.write(text)
     elif arguments.markdown:
@@ -196,10 +261,8 @@ def _give_out(
         claims = format_claims(results, markdown=arguments.markdown)
         # The record on standard output is for programs; there the claims are talk.
         (sys.stderr if arguments.json else sys.stdout).write(f"\n{claims}")
-
-
-def _command_line() -> str:
-    return shlex.join(["fer-edge", *sys.argv[1:]])
+    if failed:
+        raise failed[0]
 
 
 def _say(message: str) -> None:

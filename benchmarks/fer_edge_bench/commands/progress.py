@@ -18,15 +18,15 @@ class ProgressLine:
         self._began_s = time.monotonic()
         self._shown = 0
 
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Show how many steps of how many are done, and what is being measured."""
+    def __call__(self, done: float, total: float, what: str) -> None:
+        """Show how much of how much is done, in any unit of work, and what is being measured."""
         if not sys.stderr.isatty():
             return
         left = ""
         if done:
             left_s = (time.monotonic() - self._began_s) / done * (total - done)
             left = f", {left_s:.0f} s left" if left_s < 2 * _MINUTE_S else f", {left_s / _MINUTE_S:.0f} min left"
-        line = f"fer-edge: {done} of {total} done{left}: {what}"
+        line = f"fer-edge: {100 * done / total:.0f} % done{left}: {what}"
         sys.stderr.write("\r" + line.ljust(self._shown))
         sys.stderr.flush()
         self._shown = len(line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge.errors import UsageError
     from fer_edge.files import ensure_writable_target, sha256_hex
     from fer_edge_bench.accuracies import bundle_accuracies
-    from fer_edge_bench.record import read_record
+    from fer_edge_bench.record import measuring_command, read_record
     from fer_edge_bench.report import write_report
     from fer_edge_bench.table import format_record, print_record
 
@@ -46,8 +45,7 @@ def _run(arguments: argparse.Namespace) -> int:
             )
         accuracies = bundle_accuracies(bundle.manifest)
     if arguments.output is not None:
-        command = shlex.join(["fer-edge", *sys.argv[1:]])
-        write_report(record, arguments.output, accuracies=accuracies, command=command)
+        write_report(record, arguments.output, accuracies=accuracies, command=measuring_command(record))
     elif arguments.markdown:
         sys.stdout.write(format_record(record, markdown=True))
     else:

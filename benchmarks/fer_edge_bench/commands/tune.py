@@ -13,6 +13,8 @@ __all__ = ["COMMAND"]
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
+    # Options that take several values would take the bundle for one of them.
+    parser.usage = "fer-edge tune [BUNDLE] [OPTION ...]"
     parser.add_argument(
         "bundle", nargs="?", type=Path, metavar="BUNDLE", help="folder or .zip (the one installed with fer-edge)"
     )

@@ -139,14 +139,17 @@ def streams_plot(record: BenchRecord) -> Plot | None:
         return None
     described = "; ".join(
         f"{case.name}: "
-        + ", ".join(f"{trial.n_streams} lost {_lost_percent(trial):.1f} %" for trial in _ordered(case.stream_trials))
+        + ", ".join(
+            f"{trial.n_streams} lost {_lost_percent(trial):.1f} %{' and fell behind' if _is_late(trial) else ''}"
+            for trial in _by_number(case.stream_trials)
+        )
         for _, case in cases
     )
     return Plot(
         key="streams",
         title="Cameras at once",
-        reading=f"Each camera gives {record.settings.frame_rate:g} frames/s. Filled: so many lost no frame. Hollow: "
-        "frames were lost, with their share.",
+        reading=f"Each camera gives {record.settings.frame_rate:g} frames/s. Filled: so many were held. Hollow: "
+        "frames were lost, with their share, or came later and later.",
         description=described,
         legend=(),
         draw=lambda width: _draw_streams(cases, width),
@@ -169,18 +172,29 @@ def _draw_streams(cases: Sequence[tuple[int, Case]], width: float) -> Drawing:
         drawing.text(0, top + 13, f"{number + 1}  {case.name}", css="name halo")
         y = top + 31
         drawing.line([(0, y), (width, y)], css="grid")
-        for trial in _ordered(case.stream_trials):
+        for trial in _by_number(case.stream_trials):
             lost, x = _lost_percent(trial), place[trial.n_streams]
             title = f"{case.name}, {trial.n_streams} cameras: {trial.dropped} of {trial.due} frames lost"
-            css = f"hollow s{colour}" if trial.dropped else f"f{colour}"
+            if _is_late(trial):
+                title += ", falling behind"
+            css = f"f{colour}" if trial.holds else f"hollow s{colour}"
             drawing.circle(x, y, 6.5, css=css, title=title)
-            if trial.dropped and spacing_px >= 36:
-                drawing.text(x, y + 20, f"{lost:.0f} %" if lost >= 1 else "< 1 %", anchor="middle", css="tick halo")
+            if not trial.holds and spacing_px >= 36:
+                label = "late" if _is_late(trial) else f"{lost:.0f} %" if lost >= 1 else "< 1 %"
+                drawing.text(x, y + 20, label, anchor="middle", css="tick halo")
     return drawing
 
 
-def _ordered(trials: Iterable[StreamTrial]) -> list[StreamTrial]:
-    return sorted(trials, key=lambda trial: trial.n_streams)
+def _by_number(trials: Iterable[StreamTrial]) -> list[StreamTrial]:
+    """Return one trial of each number of streams: of several the one that failed."""
+    found: dict[int, StreamTrial] = {}
+    for trial in sorted(trials, key=lambda trial: (trial.n_streams, trial.holds)):
+        found.setdefault(trial.n_streams, trial)
+    return list(found.values())
+
+
+def _is_late(trial: StreamTrial) -> bool:
+    return not trial.dropped and trial.falls_behind
 
 
 def _lost_percent(trial: StreamTrial) -> float:

@@ -41,7 +41,7 @@ def warnings(record: BenchRecord) -> list[str]:
     said: list[str] = []
     if record.partial:
         said.append(f"interrupted: {rounds_done(record)}; what had been measured is shown")
-    said += [f"failed, {failure.name}: {failure.error}" for failure in record.failures]
+    said += [f"failed, {failure.case}, {failure.step}: {failure.error}" for failure in record.failures]
     reasons: dict[str, list[str]] = {}
     for case in record.cases:
         for reason in doubts(record, case):
@@ -49,11 +49,6 @@ def warnings(record: BenchRecord) -> list[str]:
     # What meets most cases first.
     for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
         said.append(f"unstable, {_all_or_some(names, record)}: {reason}")
-    unsettled = [case.name for case in record.cases if not case.summary.settled]
-    if unsettled:
-        said.append(
-            f"warm-up did not settle, {_all_or_some(unsettled, record)}: the machine may be busy or its clock changing"
-        )
     return said
 
 

@@ -16,6 +16,7 @@ from fer_edge_bench.report.svg import escape
 from fer_edge_bench.report.tables import Table, is_numeric, tables
 from fer_edge_bench.report.timeline_plots import heat_plot, memory_plot
 from fer_edge_bench.report.trade_off import Accuracies, trade_off_plot
+from fer_edge_bench.streams import MIN_FRAMES
 
 __all__ = ["report_html", "write_report"]
 
@@ -205,9 +206,10 @@ def _steps(record: BenchRecord) -> Iterator[str]:
         yield f"Offline: all pictures again and again for {settings.bulk_s:g} s in each process, decoding included."
     if "multi-stream" in settings.scenarios:
         yield (
-            f"Multi-stream: cameras of {settings.frame_rate:g} frames/s for {settings.stream_s:g} s, each with a "
-            "process of its own; their number is doubled until frames are lost, then the gap halved. A camera keeps "
-            "one frame: where the pipeline is not free in time, a newer one takes its place and it is lost."
+            f"Multi-stream: cameras of {settings.frame_rate:g} frames/s for {settings.stream_s:g} s and {MIN_FRAMES} "
+            "frames at least, each with a process of its own; their number is doubled until frames are lost or come "
+            "later and later, then the gap halved, and the best number tried once more. A camera keeps one frame: "
+            "where the pipeline is not free in time, a newer one takes its place and it is lost."
         )
     if "sustained" in settings.scenarios:
         yield f"Sustained: one process without a pause for {settings.sustained_s:g} s."

@@ -214,9 +214,9 @@ def _streams_table(record: BenchRecord) -> Table:
     return Table(
         key="streams",
         title=f"Multi-stream: cameras of {record.settings.frame_rate:g} frames/s at once",
-        note="The most that lost no frame; with so many, from a frame's coming to its faces, and memory of all "
-        "processes; frames lost with the next larger number tried.",
-        headings=("case", "cameras", "p90 ms", "MB", "lost with more, %"),
+        note="The most that lost no frame and did not fall behind, tried twice; with so many, from a frame's coming to "
+        "its faces, and memory of all processes; frames lost with the smallest number that failed; what the limit is.",
+        headings=("case", "cameras", "p90 ms", "MB", "lost with more, %", "limit"),
         rows=tuple(
             (
                 case.name,
@@ -224,6 +224,7 @@ def _streams_table(record: BenchRecord) -> Table:
                 UNKNOWN if streams.p90_ms is None else ms(streams.p90_ms),
                 mb(streams.memory_bytes),
                 amount(streams.next_dropped_percent),
+                streams.limited_by or UNKNOWN,
             )
             for case in record.cases
             if (streams := case.summary.streams) is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_edge_bench.fresh_process import FreshProcess, answer_job
+from fer_edge_bench.fresh_process import FreshProcess, answer_job, die_with_parent
 from fer_edge_bench.samples import FRAME_SERIES, BulkRun, FrameWork, Round, Steady
 from fer_edge_bench.workers.pipeline_job import PipelineJob, open_pipeline
 
@@ -65,6 +65,7 @@ def _measure(job: SingleStreamJob) -> SingleStreamAnswer:
     paths = [Path(name) for name in job.pipeline.pictures]
     pipeline(read_image(paths[0]))
     cold_start_ms = 1000 * (time.monotonic() - job.process_started_s)
+    die_with_parent()
 
     from fer_edge_bench.measure import loop_overhead_us
     from fer_edge_bench.procfs import peak_memory_bytes, proportional_memory_bytes
@@ -100,7 +101,7 @@ def _measure_frames(pipeline: EmotionPipeline, paths: list[Path], job: SingleStr
 
     def analyse(position: int) -> dict[str, float]:
         path = paths[position]
-        data = path.read_bytes()
+        data = _read(path)
         engine_before_s = sum(stage.engine_s for stage in stages)
         started = clock()
         frame_bgr = decode_image(data, path.name)
@@ -116,6 +117,15 @@ def _measure_frames(pipeline: EmotionPipeline, paths: list[Path], job: SingleStr
         }
 
     return measure_steady(analyse, len(paths), job.runs, since_s=job.pipeline.started_s)
+
+
+def _read(path: Path) -> bytes:
+    from fer_edge.errors import InputError
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; leave the pictures where they are") from error
 
 
 def _measure_face(pipeline: EmotionPipeline, frame_bgr: Pixels, job: SingleStreamJob) -> Steady:

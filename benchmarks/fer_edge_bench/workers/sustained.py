@@ -1,13 +1,18 @@
-"""One process at work for minutes: what heat does to a board shows only then."""
+"""One process at work for minutes: what heat does to a board shows only then.
+
+Asked to end by SIGTERM, SIGHUP or Ctrl-C it answers what it has.
+"""
 
 from __future__ import annotations
 
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from fer_edge_bench.fresh_process import FreshProcess, answer_job
+from fer_edge_bench.fresh_process import FreshProcess, answer_job, die_with_parent
 from fer_edge_bench.workers.pipeline_job import PipelineJob, open_pipeline
 
 if TYPE_CHECKING:
@@ -30,7 +35,30 @@ def start_sustained(job: SustainedJob) -> FreshProcess:
     return FreshProcess(__name__, job, threads=job.pipeline.threads, what=what)
 
 
+class _EndWanted:
+    """Whether a signal has asked this process to end; one that is ignored stays ignored.
+
+    SIGTERM and SIGHUP may come more than once, from a shell, from `timeout` and from the parent. A second Ctrl-C is a
+    person's, and ends the process.
+    """
+
+    def __init__(self) -> None:
+        self._is_wanted = False
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
+
+    def __bool__(self) -> bool:
+        return self._is_wanted
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._is_wanted = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _work(job: SustainedJob) -> SustainedRun:
+    die_with_parent()
     pipeline = open_pipeline(job.pipeline)
     from array import array
 
@@ -41,9 +69,9 @@ def _work(job: SustainedJob) -> SustainedRun:
     pipeline(read_image(paths[0]))
     # Half an hour of a fast machine is a million frames: 16 MB, not the 64 MB of a list of Python's numbers.
     ended_ms, frames_ms = array("d"), array("d")
-    clock = time.monotonic
+    clock, end_wanted = time.monotonic, _EndWanted()
     began = clock()
-    while not ended_ms or ended_ms[-1] < 1000 * job.seconds:
+    while not ended_ms or (ended_ms[-1] < 1000 * job.seconds and not end_wanted):
         frame_bgr = read_image(paths[len(ended_ms) % len(paths)])
         started = clock()
         pipeline(frame_bgr)

@@ -45,6 +45,6 @@ def whole_record(name: str = "int8", **changes: Any) -> BenchRecord:
         ),
         "timeline": tuple(timeline),
         "training": (training,),
-        "failures": (CaseFailure(engine="openvino", precision="int8", threads=1, error=name),),
+        "failures": (CaseFailure(case="openvino int8", step="single stream", error=name),),
     }
     return record(*cases, **(fields | changes))
