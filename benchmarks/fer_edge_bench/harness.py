@@ -50,6 +50,8 @@ from fer_edge_devices.system_tree import SystemTree
 
 __all__ = ["Interrupted", "identify_bundle", "identify_machine", "measure_cases", "whole_passes"]
 
+# Of a search for the most cameras, on average; and how long they take to be ready.
+_TRIALS, _READY_S = 7, 5.0
 _PACKAGES = ("numpy", "opencv-python-headless", "ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino")
 
 
@@ -182,7 +184,7 @@ class _Benchmark:
         if step == "sustained":
             return self._settings.sustained_s
         if step == "multi-stream":
-            return 60.0
+            return _TRIALS * (max(self._settings.stream_s, 100 / self._settings.frame_rate) + _READY_S)
         return 4.0 + (self._settings.bulk_s if "offline" in self._settings.scenarios else 0.0)
 
     @contextmanager

@@ -6,9 +6,11 @@ It keeps every raw sample. The figures in it must follow from the samples, or it
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import math
 import shlex
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 SCHEMA = "fer-edge/bench-record/2"
+_GZIP_MAGIC = b"\x1f\x8b"
 _SCHEMA_FAMILY = "fer-edge/bench-record/"
 # The single stream is always measured; these are what else can be asked for.
 SCENARIOS = ("offline", "multi-stream", "sustained")
@@ -64,7 +67,7 @@ class Settings:
         scenarios: of SCENARIOS.
         bulk_s: how long the scenario "offline" goes on in each round.
         frame_rate: of each camera of "multi-stream", frames per second.
-        stream_s: how long each of its trials lasts.
+        stream_s: how long each of its trials lasts at least; 100 frames where that is longer.
         sustained_s: how long "sustained" goes on.
     """
 
@@ -392,14 +395,15 @@ class BenchRecord:
 
 
 def read_record(path: Path) -> BenchRecord:
-    """Read a record's file.
+    """Read a record's file, plain or packed by gzip.
 
     Raises:
         InputError: the file cannot be read, or is not a whole record of this schema; the message names the key.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = path.read_bytes()
+        content = json.loads(gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data)
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error}; expected a record of fer-edge bench") from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, str) and schema != SCHEMA and schema.startswith(_SCHEMA_FAMILY):

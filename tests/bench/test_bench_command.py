@@ -105,27 +105,15 @@ def test_other_outputs(
 @needs_litert
 @pytest.mark.slow
 def test_every_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "record.json"
-    scenarios = (
-        "--scenario",
-        "offline",
-        "multi-stream",
-        "--frame-rate",
-        "20",
-        "--min-face",
-        "160",
-        "--minutes",
-        "0.05",
-    )
-    with monkeypatch.context() as patched:
-        patched.setattr("fer_edge_bench.streams._MAX_STREAMS", 1)
-        assert bench(*QUICK, *scenarios, "--record", str(path), monkeypatch=patched) == 0
+    path = tmp_path / "record.json.gz"
+    scenarios = ("--scenario", "offline", "multi-stream", "--frame-rate", "2000", "--minutes", "0.05")
+    assert bench(*QUICK, *scenarios, "--record", str(path), monkeypatch=monkeypatch) == 0
     summary = read_record(path).cases[0].summary
     assert summary.bulk is not None
     assert summary.bulk.photos_per_s > 0
     assert summary.streams is not None
-    # A busy machine may lose a frame of one camera even.
-    assert summary.streams.most_streams in (0, 1)
+    # No processor does a frame in half a millisecond.
+    assert (summary.streams.most_streams, summary.streams.limited_by) == (0, "frames lost")
     assert summary.sustained is not None
     assert 3.0 <= summary.sustained.duration_s < 10
     assert summary.sustained.frames > 5
@@ -166,10 +154,10 @@ def test_a_picture_that_vanishes_leaves_the_rounds_before(tmp_path: Path, monkey
 def test_a_record_that_cannot_be_written_does_not_lose_the_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, text: str) -> None:
+    def full(path: Path, data: bytes) -> None:
         raise OutputError(f"cannot write {path}: No space left on device")
 
-    monkeypatch.setattr("fer_edge.files.write_text", full)
+    monkeypatch.setattr("fer_edge.files.write_bytes", full)
     with pytest.raises(OutputError, match="No space left on device"):
         bench(*QUICK, "--record", str(tmp_path / "record.json"), monkeypatch=monkeypatch)
     assert "A frame" in capsys.readouterr().out

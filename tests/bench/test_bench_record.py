@@ -126,6 +126,7 @@ def test_the_last_digits_of_another_processor_are_no_change(tmp_path: Path) -> N
         pytest.param(None, "cannot read", id="no file"),
         pytest.param(b"\xff\xfe", "cannot read", id="not text"),
         pytest.param(b"{", "cannot read", id="no json"),
+        pytest.param(b"\x1f\x8bnot packed", "cannot read", id="no gzip"),
         pytest.param(b"[]", "expected dict, found list", id="a list"),
         pytest.param(
             b'{"schema": "fer-edge/bench-record/1"}',

@@ -1,10 +1,12 @@
 """The README's table: one row for each record, nothing in doubt without its reason."""
 
+from pathlib import Path
+
 import pytest
 from bench.bench_samples import case, circumstances, machine, one_round, record, steady
 
 from fer_edge_bench.device_table import device_table
-from fer_edge_bench.record import BenchRecord, CaseFailure, Settings
+from fer_edge_bench.record import BenchRecord, CaseFailure, Settings, read_record
 
 STABLE = one_round((10.0, 10.0, 10.0, 10.0))
 SLOWER = one_round((20.0, 20.0, 20.0, 20.0))
@@ -75,3 +77,13 @@ def test_which_case_and_what_is_said(made: BenchRecord, case_name: str, remarks:
 
 def test_a_link_is_no_way_out_of_the_cell() -> None:
     assert cells(record(), "javascript:a)|b].json")[8] == "[javascript:a)\\|b\\]](javascript%3Aa%29%7Cb%5D.json)"
+
+
+def test_the_readme_shows_the_published_records() -> None:
+    repository = Path(__file__).resolve().parents[2]
+    folder = repository / "benchmarks" / "results"
+    paths = sorted(path for path in folder.glob("*.json.gz") if not path.name.startswith("peers-"))
+    assert paths
+    assert all(path.stat().st_size < 300_000 for path in paths)
+    table = device_table([(path.relative_to(repository).as_posix(), read_record(path)) for path in paths])
+    assert table in (repository / "README.md").read_text(encoding="utf-8")

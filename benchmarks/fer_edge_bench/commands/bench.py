@@ -74,7 +74,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="also steps of training these networks on this machine",
     )
     output = parser.add_argument_group("what becomes of it")
-    output.add_argument("--record", type=Path, metavar="FILE", help="write the record with all samples as JSON")
+    output.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="write the record with all samples as JSON, packed where the name ends in .gz",
+    )
     output.add_argument("--report", type=Path, metavar="FILE", help="write one HTML page with plots")
     output.add_argument("--force", action="store_true", help="replace the files where they exist")
     output.add_argument("--claims", action="store_true", help="also compare with what the papers claim")
@@ -226,7 +231,7 @@ def _give_out(
     record: BenchRecord, bundle: Bundle, evaluations: Sequence[Evaluation], arguments: argparse.Namespace
 ) -> None:
     from fer_edge.errors import OutputError
-    from fer_edge.files import write_text
+    from fer_edge.files import write_bytes
     from fer_edge.typed_json import to_json_text
     from fer_edge_bench.accuracies import bundle_accuracies
     from fer_edge_bench.claims import check_claims, format_claims
@@ -241,7 +246,7 @@ def _give_out(
     # The record first: what comes after can be made from it again. Where it cannot be written the tables still come.
     if arguments.record is not None:
         try:
-            write_text(arguments.record, text)
+            write_bytes(arguments.record, _packed(text) if arguments.record.suffix == ".gz" else text.encode())
         except OutputError as error:
             failed.append(error)
     if arguments.report is not None:
@@ -263,6 +268,13 @@ def _give_out(
         (sys.stderr if arguments.json else sys.stdout).write(f"\n{claims}")
     if failed:
         raise failed[0]
+
+
+def _packed(text: str) -> bytes:
+    import gzip
+
+    # No time of packing in it: the same record gives the same bytes.
+    return gzip.compress(text.encode(), mtime=0)
 
 
 def _say(message: str) -> None:

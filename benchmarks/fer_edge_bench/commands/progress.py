@@ -37,6 +37,7 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._shown:
+        # A terminal that has hung up takes no more, and must not keep the record from being written.
+        if self._shown and sys.stderr.isatty():
             sys.stderr.write("\r" + " " * self._shown + "\r")
             sys.stderr.flush()

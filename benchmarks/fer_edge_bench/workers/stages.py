@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_edge_bench.fresh_process import FreshProcess, answer_job
+from fer_edge_bench.fresh_process import FreshProcess, answer_job, die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +69,7 @@ def _measure(job: StagesJob) -> StagesAnswer:
 
     if job.cores:
         os.sched_setaffinity(0, job.cores)
+    die_with_parent()
     from fer_edge import Bundle, EmotionPipeline
     from fer_edge.engines import load_engine
     from fer_edge.images import read_image

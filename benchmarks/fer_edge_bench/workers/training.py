@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fer_edge_bench.fresh_process import FreshProcess, answer_job
+from fer_edge_bench.fresh_process import FreshProcess, answer_job, die_with_parent
 
 if TYPE_CHECKING:
     from fer_edge_bench.record import TrainingCase
@@ -51,6 +51,7 @@ def _train(job: TrainingJob) -> TrainingCase:
     from fer_edge_train.backend import accelerator_name, fastest_compute_dtype, import_keras
 
     keras = import_keras()
+    die_with_parent()
     import numpy as np
 
     from fer_edge_bench.measure import measure_steady
