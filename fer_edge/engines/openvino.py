@@ -79,20 +79,30 @@ class _OpenVinoSession:
         self._request = compiled.create_infer_request()
         self._tensor = tensor
         self._bound: tuple[Array, ...] = ()
+        self._views: tuple[Array, ...] = ()
         # The request does not keep the arrays alive whose memory it reads.
         self._shared: tuple[Array, ...] = ()
         self.inputs = tuple(_spec(port) for port in compiled.inputs)
         self.outputs = tuple(_spec(port) for port in compiled.outputs)
 
     def run(self, *arrays: Array) -> tuple[Array, ...]:
-        check_arrays(arrays, self.inputs)
+        is_new = not self._bound or len(self._bound) != len(arrays) or any(map(is_not, arrays, self._bound))
+        if is_new:  # what is bound has been checked
+            check_arrays(arrays, self.inputs)
         try:
-            if len(self._bound) != len(arrays) or any(map(is_not, arrays, self._bound)):
+            if is_new:
                 self._bind(arrays)
             self._request.infer(share_outputs=True)
-            return tuple(self._request.get_output_tensor(i).data.copy() for i in range(len(self.outputs)))
+            return tuple(view.copy() for view in self._views or self._look())
         except (RuntimeError, ValueError, TypeError) as error:
             raise EngineError(f"openvino failed: {' '.join(str(error).split())}") from error
+
+    def _look(self) -> tuple[Array, ...]:
+        """Return the outputs as they lie in the request's memory; where their shapes are fixed they stay there."""
+        views = tuple(self._request.get_output_tensor(i).data for i in range(len(self.outputs)))
+        if all(None not in spec.shape for spec in self.outputs):
+            self._views = views
+        return views
 
     def _bind(self, arrays: tuple[Array, ...]) -> None:
         # What may not be written to, or lies in memory with gaps, cannot be shared: its copy serves this one run.
