@@ -21,7 +21,6 @@ import pytest
 
 from fer_edge.bundle import Bundle
 from fer_edge.engines import ENGINE_NAMES
-from fer_edge_bench.statistics import UNSTABLE_SPREAD
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -43,12 +42,16 @@ from fer_edge_bench.statistics import summarize
 
 stage = Stage(Bundle.open(None), "classifier", load_engine(sys.argv[1]), precision=sys.argv[2])
 face = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 1), dtype=np.uint8)
+stage.run(face)
+# The tools fill their inputs once and time the engine alone, so that is what is timed here.
+(loaded,) = stage._sessions.values()
+clock = time.perf_counter
 
 
 def work(_):
-    before = stage.engine_s
-    stage.run(face)
-    return {"engine": 1000 * (stage.engine_s - before)}
+    started = clock()
+    loaded.session.run(loaded.buffer)
+    return {"engine": 1000 * (clock() - started)}
 
 
 print(summarize([measure_steady(work, 1, 1000).samples_ms["engine"]]).p50_ms)
@@ -152,7 +155,4 @@ def test_the_median_is_the_tools(engine: str, precision: str, tmp_path: Path) ->
         # What else runs on the machine can only add: the best turn of each is the one to compare.
         if len(ours) > 1 and min(ours) == pytest.approx(min(theirs), rel=TOLERANCE):
             return
-    told = f"{ours} ms here, {theirs} ms there"
-    if max(max(side) / min(side) for side in (ours, theirs)) > 1 + UNSTABLE_SPREAD:
-        pytest.skip(f"the machine runs at several speeds, so that nothing can be told: {told}")
-    pytest.fail(told)
+    pytest.fail(f"{ours} ms here, {theirs} ms there")
