@@ -66,9 +66,9 @@ _ONET_PX, _ONET_UNITS = 48, (256, _OUTPUTS + _LANDMARKS)
 
 
 def mtcnn_multiply_adds(work: FrameWork) -> int:
-    """Return the multiply-adds of P-Net on its canvas and of R- and O-Net on their crops."""
+    """Return the multiply-adds of P-Net on its parts of the pyramid and of R- and O-Net on their crops."""
     return (
-        _convolved(_PNET, work.pnet_size_wh)[0]
+        sum(_convolved(_PNET, size_wh)[0] for size_wh in work.pnet_sizes_wh)
         + work.rnet_crops * _of_crop(_RNET, _RNET_PX, _RNET_UNITS)
         + work.onet_crops * _of_crop(_ONET, _ONET_PX, _ONET_UNITS)
     )

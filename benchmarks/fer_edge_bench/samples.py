@@ -90,12 +90,12 @@ class FrameWork:
 
     Attributes:
         n_faces: found, each of which the classifier saw.
-        pnet_size_wh: of the canvas that P-Net ran on; (0, 0) where the picture was too small.
+        pnet_sizes_wh: of each image that P-Net ran on; none where the picture was too small.
         rnet_crops, onet_crops: that R- and O-Net saw.
     """
 
     n_faces: int
-    pnet_size_wh: tuple[int, int]
+    pnet_sizes_wh: tuple[tuple[int, int], ...]
     rnet_crops: int
     onet_crops: int
 

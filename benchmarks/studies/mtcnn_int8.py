@@ -438,9 +438,9 @@ def run_chains(photo: WiderPhoto, chains: Mapping[str, Chain]) -> dict[str, Dete
     for name, (pnet, rnet, onet) in chains.items():
         detector = FaceDetector(pnet.stage, rnet.stage, onet.stage, OPTIONS)
         if pnet.key not in proposals:
-            canvas = detector._canvas_for((width, height))
-            canvas.draw(frame)
-            proposals[pnet.key] = detector._propose(canvas, *pnet.stage.run(canvas.pixels[np.newaxis]))
+            pyramid = detector._pyramid_for((width, height))
+            pyramid.draw(frame)
+            proposals[pnet.key] = detector._propose(pyramid, [pnet.stage.run(tile) for tile in pyramid.tiles()])
             pnet.stage.forget_sessions()
         if (pnet.key, rnet.key) not in survivors:
             survivors[pnet.key, rnet.key] = detector._reject(octaves, proposals[pnet.key])
@@ -509,11 +509,12 @@ def speed(shop: Workshop) -> Iterator[str]:
     detector = FaceDetector(*(shop.make(name, "litert", FLOAT).stage for name in NETWORKS), options)
     limits = CalibrationLimits(tiles_per_photo=1)
     seen = calibration_of_detector([photo], Bundle.open(None), options, seed=SEED, limits=limits)
-    canvas = detector._canvas_for((640, 480)).pixels
-    inputs = {"pnet": canvas[np.newaxis], "rnet": seen.rnet, "onet": seen.onet}
+    tiles = [np.ascontiguousarray(tile) for tile in detector._pyramid_for((640, 480)).tiles()]
+    inputs = {"pnet": tiles[0], "rnet": seen.rnet, "onet": seen.onet}
     yield (
-        f"One photo of 640 x 480, faces of 40 px and more: a canvas of {canvas.shape[1]} x {canvas.shape[0]}, "
-        f"{len(seen.rnet)} crops for R-Net, {len(seen.onet)} for O-Net; median of {N_ROUNDS} rounds."
+        f"One photo of 640 x 480, faces of 40 px and more: one of {len(tiles)} tiles, of "
+        f"{tiles[0].shape[2]} x {tiles[0].shape[1]}, {len(seen.rnet)} crops for R-Net, {len(seen.onet)} for O-Net; "
+        f"median of {N_ROUNDS} rounds."
     )
     yield ""
     yield "| stage | engine | precision | PReLU | bytes | ms | times float32's |"

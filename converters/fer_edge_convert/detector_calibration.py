@@ -7,7 +7,7 @@ stage before took for a face. docs/mtcnn-int8.md measures the difference.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from fer_edge.bundle import Bundle
 from fer_edge.detector import DetectorOptions, FaceDetector
-from fer_edge.detector.pyramid import FIELD_PX
+from fer_edge.detector.pyramid import plan_pyramid
 from fer_edge.engines import load_engine
 from fer_edge.errors import InputError
+from fer_edge.stage import Stage
 from fer_edge_convert.mtcnn_source import NETWORKS
 from fer_edge_convert.recording import RecordingStage
 
@@ -119,18 +120,21 @@ def calibration_of_detector(
     rng = np.random.default_rng(seed)
     tiles, rnet, onet = (_Reservoir(size, rng) for size in (limits.pnet_tiles, limits.rnet_crops, limits.onet_crops))
     engine = load_engine("litert")
+    pnet = Stage(bundle, "pnet", engine, precision="float32")
     stages = {
-        name: RecordingStage(bundle, name, engine, precision="float32", batch_sizes=(1, 8) if name == "rnet" else (1,))
-        for name in NETWORKS
+        name: RecordingStage(bundle, name, engine, precision="float32", batch_sizes=batch_sizes)
+        for name, batch_sizes in (("rnet", (1, 8)), ("onet", (1,)))
     }
-    detector = FaceDetector(**stages, options=options)
+    detector = FaceDetector(pnet, stages["rnet"], stages["onet"], options=options)
     n_photos = 0
     for photo in photos_bgr:
         n_photos += 1
         detector(photo)
-        for canvas in stages["pnet"].take():
-            for tile in _tiles(canvas, limits.tiles_per_photo, rng):
-                tiles.offer(tile)
+        # What P-Net runs on is cut where a core's cache wants it and in many shapes: not what calibration wants.
+        pyramid = plan_pyramid((photo.shape[1], photo.shape[0]), options.min_face_px, options.scale_factor)
+        pyramid.draw(photo)
+        for tile in _tiles([canvas.pixels for canvas in pyramid.canvases], limits.tiles_per_photo, rng):
+            tiles.offer(tile)
         for reservoir, name in ((rnet, "rnet"), (onet, "onet")):
             for crop in stages[name].take():
                 reservoir.offer(crop)
@@ -151,17 +155,23 @@ def calibration_of_detector(
     )
 
 
-def _tiles(canvas: Pixels, n: int, rng: np.random.Generator) -> list[Pixels]:
-    """Cut up to `n` squares out of a canvas at even places; what is smaller than one is put on black."""
+def _tiles(canvases: Sequence[Pixels], n: int, rng: np.random.Generator) -> list[Pixels]:
+    """Cut up to `n` squares out of canvases at even places; a canvas smaller than one is put on black."""
+    padded = [_padded(canvas) for canvas in canvases]
+    shapes = [((image.shape[0] - TILE_PX) // 2 + 1, (image.shape[1] - TILE_PX) // 2 + 1) for image in padded]
+    places = [(index, 2 * y, 2 * x) for index, (ys, xs) in enumerate(shapes) for y in range(ys) for x in range(xs)]
+    chosen = rng.choice(len(places), min(n, len(places)), replace=False).tolist() if places else []
+    return [
+        padded[index][top : top + TILE_PX, left : left + TILE_PX].copy()
+        for index, top, left in (places[place] for place in chosen)
+    ]
+
+
+def _padded(canvas: Pixels) -> Pixels:
     height, width = canvas.shape[:2]
-    if min(height, width) < FIELD_PX:
-        return []
     padded = np.zeros((max(height, TILE_PX), max(width, TILE_PX), 3), dtype=np.uint8)
     padded[:height, :width] = canvas
-    tops, lefts = ((padded.shape[axis] - TILE_PX) // 2 + 1 for axis in (0, 1))
-    places = rng.choice(tops * lefts, min(n, tops * lefts), replace=False)
-    corners = [(2 * int(place // lefts), 2 * int(place % lefts)) for place in places]
-    return [padded[top : top + TILE_PX, left : left + TILE_PX].copy() for top, left in corners]
+    return padded
 
 
 class _Reservoir:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fer_edge._cv2 import import_cv2
 
-__all__ = ["non_maximum_suppression", "refine", "refine_candidates", "to_square"]
+__all__ = ["non_maximum_suppression", "overlaps", "refine", "refine_candidates", "to_square"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,6 +64,16 @@ def _suppress_by_smaller(boxes: Floats, threshold: float) -> npt.NDArray[np.intp
         intersection = np.maximum(width, 0) * np.maximum(height, 0)
         order = rest[intersection / np.minimum(area[best], area[rest]) <= threshold]
     return np.array(kept, dtype=np.intp)
+
+
+def overlaps(first: Floats, second: Floats) -> Floats:
+    """Return float32 (len(first), len(second)): the intersection's area over the union's, of every pair."""
+    low = np.maximum(first[:, np.newaxis, :2], second[:, :2])
+    high = np.minimum(first[:, np.newaxis, 2:], second[:, 2:])
+    shared = np.maximum(high - low + 1, 0).prod(axis=-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=-1) for boxes in (first, second)]
+    found: Floats = shared / (areas[0][:, np.newaxis] + areas[1] - shared)
+    return found
 
 
 def refine_candidates(boxes: Floats, offsets: Floats) -> Floats:

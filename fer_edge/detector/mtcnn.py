@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge._cv2 import import_cv2
-from fer_edge.detector.boxes import non_maximum_suppression, refine, refine_candidates, to_square
-from fer_edge.detector.pyramid import Canvas, plan_canvas
+from fer_edge.detector.boxes import non_maximum_suppression, overlaps, refine, refine_candidates, to_square
+from fer_edge.detector.crops import square_crops
+from fer_edge.detector.pyramid import Pyramid, plan_pyramid
 from fer_edge.errors import InputError
-from fer_edge.preprocess import halve
 from fer_edge.results import Detection
 from fer_edge.stage import Stage
 
@@ -31,19 +30,20 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorOptions:
-    """How the cascade is run. The thresholds are those of the paper's reference code.
+    """How the cascade is run.
 
     Attributes:
         min_face_px: smallest face looked for, in pixels of the frame; halving it costs about four times the time.
-        scale_factor: between successive levels of the pyramid.
-        pnet_threshold, rnet_threshold, onet_threshold: smallest probability of a face that passes each stage.
+        scale_factor: between successive levels of the pyramid; the paper's reference code has 0.709, half the area.
+        pnet_threshold, rnet_threshold, onet_threshold: smallest probability of a face that passes each stage. The last
+            two are those of the paper's reference code; P-Net's is higher than its 0.6, which pays for the second look.
         max_proposals: at most this many of P-Net's cells above its threshold are looked at, the best ones; bounds the
             time of a frame whose texture looks like faces everywhere.
     """
 
     min_face_px: float = 40.0
-    scale_factor: float = 0.709
-    pnet_threshold: float = 0.6
+    scale_factor: float = 0.68
+    pnet_threshold: float = 0.8
     rnet_threshold: float = 0.7
     onet_threshold: float = 0.7
     max_proposals: int = 20000
@@ -63,8 +63,17 @@ class DetectorOptions:
 # From edges counted from 0 to pixels counted from 1, the last included: right and bottom stay.
 _FROM_EDGES = np.array([1, 1, 0, 0], dtype=np.float32)
 
-# Overlaps at which boxes are one face, after the reference code: within a level, between levels, after R- and O-Net.
-_NMS_LEVEL, _NMS_PROPOSALS, _NMS_RNET, _NMS_ONET = 0.5, 0.7, 0.7, 0.7
+# Overlaps at which boxes are one face: within a level, between levels, after R- and O-Net. All but the second are those
+# of the reference code, which has 0.7 there and so sends many boxes of a face through R-Net: as many chances that one
+# fits.
+_NMS_LEVEL, _NMS_PROPOSALS, _NMS_RNET, _NMS_ONET = 0.5, 0.6, 0.7, 0.7
+# Fewer boxes and a second look are the better bargain: a box that R- or O-Net gives less than its threshold but more
+# than this probability is looked at once more, where the network itself has moved it to; one of those that overlap more
+# than so, and none where a box has passed. docs/cascade.md has what that costs and finds.
+_SECOND_LOOK_RNET, _SECOND_LOOK_ONET, _NMS_SECOND_LOOK = 0.2, 0.03, 0.6
+# O-Net, the dearest of the three for a box, sees first the best of the boxes that overlap more than the first number,
+# and none that overlaps more than the last with a face of which it is surer than the one between.
+_NMS_FIRST, _SURE, _NMS_SURE = 0.5, 0.98, 0.6
 
 
 class FaceDetector:
@@ -73,11 +82,10 @@ class FaceDetector:
     def __init__(self, pnet: Stage, rnet: Stage, onet: Stage, options: DetectorOptions | None = None) -> None:
         self.options = options or DetectorOptions()
         self._pnet, self._rnet, self._onet = pnet, rnet, onet
-        self._canvas: Canvas | None = None
+        self._pyramid: Pyramid | None = None
         # The networks give the difference of two logits; a probability above p is a difference above log(p / (1 - p)).
         self._pnet_logit, self._rnet_logit, self._onet_logit = (
-            math.log(p / (1 - p))
-            for p in (self.options.pnet_threshold, self.options.rnet_threshold, self.options.onet_threshold)
+            _logit(p) for p in (self.options.pnet_threshold, self.options.rnet_threshold, self.options.onet_threshold)
         )
 
     def __call__(self, frame_bgr: Pixels) -> list[Detection]:
@@ -95,16 +103,14 @@ class FaceDetector:
     def analyse(self, frame_bgr: Pixels) -> tuple[list[Detection], dict[str, float]]:
         """Do the same and return beside the faces the duration in ms of each of STAGE_PARTS."""
         _check_frame(frame_bgr)
-        octaves = [frame_bgr]
         clock = time.perf_counter
         started = clock()
-        canvas = self._canvas_for((frame_bgr.shape[1], frame_bgr.shape[0]))
-        if canvas.levels:
-            canvas.draw(frame_bgr)
+        pyramid = self._pyramid_for((frame_bgr.shape[1], frame_bgr.shape[0]))
+        octaves = pyramid.draw(frame_bgr)
         drawn = clock()
-        outputs = self._pnet.run(canvas.pixels[np.newaxis]) if canvas.levels else None
+        outputs = [self._pnet.run(tile) for tile in pyramid.tiles()]
         mapped = clock()
-        boxes = np.empty((0, 4), dtype=np.float32) if outputs is None else self._propose(canvas, *outputs)
+        boxes = self._propose(pyramid, outputs)
         proposed = clock()
         boxes = self._reject(octaves, boxes)
         rejected = clock()
@@ -120,43 +126,58 @@ class FaceDetector:
         return {"pnet": self._pnet, "rnet": self._rnet, "onet": self._onet}
 
     @property
-    def canvas_size_wh(self) -> tuple[int, int]:
-        """Return width and height of what P-Net last ran on; (0, 0) before the first frame and where no level fits."""
-        if self._canvas is None:
-            return (0, 0)
-        height, width = self._canvas.pixels.shape[:2]
-        return (width, height)
+    def pnet_sizes_wh(self) -> tuple[tuple[int, int], ...]:
+        """Return width and height of each image that P-Net ran on for the last frame."""
+        if self._pyramid is None:
+            return ()
+        return tuple((tile.shape[2], tile.shape[1]) for tile in self._pyramid.tiles())
 
-    def _propose(self, canvas: Canvas, logit_map: Floats, offset_map: Floats) -> Floats:
-        """Choose among P-Net's cells; returns square boxes (n, 4)."""
-        logits = logit_map.reshape(-1)
+    def _propose(self, pyramid: Pyramid, outputs: Sequence[tuple[Floats, ...]]) -> Floats:
+        """Choose among P-Net's cells, given its outputs for each tile; returns square boxes (n, 4)."""
+        if not outputs:
+            return np.empty((0, 4), dtype=np.float32)
+        logits = np.concatenate([logit_map.reshape(-1) for logit_map, _ in outputs])
         cells = np.flatnonzero(logits > self._pnet_logit)
-        cells = cells[canvas.cell_level[cells] >= 0]
+        cells = cells[pyramid.cell_level[cells] >= 0]
         if cells.size > self.options.max_proposals:
             best = np.argsort(-logits[cells], kind="stable")[: self.options.max_proposals]
             cells = cells[np.sort(best)]
         logits = logits[cells]
 
-        boxes = canvas.boxes_of_cells(cells)
+        boxes = pyramid.boxes_of_cells(cells)
         # Far apart, levels do not suppress each other: one pass does what one for each level would.
-        longer_px = max(canvas.frame_size_wh)
-        apart = canvas.cell_level[cells].astype(np.float32)[:, np.newaxis] * np.float32(4 * longer_px)
+        longer_px = max(pyramid.frame_size_wh)
+        apart = pyramid.cell_level[cells].astype(np.float32)[:, np.newaxis] * np.float32(4 * longer_px)
         kept = non_maximum_suppression(boxes + apart, logits, _NMS_LEVEL, "union")
         cells, boxes, logits = cells[kept], boxes[kept], logits[kept]
         kept = non_maximum_suppression(boxes, logits, _NMS_PROPOSALS, "union")
-        return to_square(refine_candidates(boxes[kept], offset_map.reshape(-1, 4)[cells[kept]]))
+        offsets = np.concatenate([offset_map.reshape(-1, 4) for _, offset_map in outputs])
+        return to_square(refine_candidates(boxes[kept], offsets[cells[kept]]))
 
     def _reject(self, octaves: list[Pixels], boxes: Floats) -> Floats:
         """R-Net on the proposals; returns the square boxes that pass."""
-        logits, offsets = self._rnet.run(_crops(octaves, boxes, self._rnet))
-        passed = np.flatnonzero(logits[:, 0] > self._rnet_logit)
-        boxes, scores, offsets = boxes[passed], logits[passed, 0], offsets[passed]
-        kept = non_maximum_suppression(boxes, scores, _NMS_RNET, "union")
-        return to_square(refine(boxes[kept], offsets[kept]))
+        seen = self._look(self._rnet, octaves, boxes)
+        again = seen.near_misses(_logit(_SECOND_LOOK_RNET), self._rnet_logit)
+        if again.size:
+            seen = seen.joined(self._look(self._rnet, octaves, to_square(seen.boxes[again])))
+        passed = np.flatnonzero(seen.logits > self._rnet_logit)
+        kept = passed[non_maximum_suppression(seen.squares[passed], seen.logits[passed], _NMS_RNET, "union")]
+        return to_square(seen.boxes[kept])
 
     def _finish(self, octaves: list[Pixels], boxes: Floats) -> list[Detection]:
-        """O-Net on what R-Net let pass."""
-        seen = self._look_closely(octaves, boxes)
+        """O-Net on what R-Net let pass, best first: one box of each group, the others where that is no sure face."""
+        ranks = np.arange(len(boxes), 0, -1, dtype=np.float32)
+        first = non_maximum_suppression(boxes, ranks, _NMS_FIRST, "union")
+        seen = self._look(self._onet, octaves, boxes[first])
+        others = np.delete(boxes, first, axis=0)
+        sure = seen.boxes[seen.logits > _logit(_SURE)]
+        if len(others) and len(sure):
+            others = others[overlaps(others, sure).max(axis=1) <= _NMS_SURE]
+        if len(others):
+            seen = seen.joined(self._look(self._onet, octaves, others))
+        again = seen.near_misses(_logit(_SECOND_LOOK_ONET), self._onet_logit)
+        if again.size:
+            seen = seen.joined(self._look(self._onet, octaves, to_square(seen.boxes[again])))
         passed = np.flatnonzero(seen.logits > self._onet_logit)
         kept = passed[non_maximum_suppression(seen.boxes[passed], seen.logits[passed], _NMS_ONET, "min")]
         return [seen.detection(index) for index in kept.tolist()]
@@ -178,70 +199,80 @@ class FaceDetector:
         _check_frame(frame_bgr)
         if not boxes_xyxy:
             return []
-        boxes = np.stack(boxes_xyxy) + _FROM_EDGES
-        seen = self._look_closely([frame_bgr], to_square(boxes))
+        seen = self._look(self._onet, [frame_bgr], to_square(np.stack(boxes_xyxy) + _FROM_EDGES))
         return [
             seen.detection(index) if logit > self._onet_logit else None
             for index, logit in enumerate(seen.logits.tolist())
         ]
 
-    def _look_closely(self, octaves: list[Pixels], boxes: Floats) -> _Seen:
-        logits, offsets, landmarks = self._onet.run(_crops(octaves, boxes, self._onet))
-        # Landmarks are x1..x5, y1..y5 as parts of the box that O-Net saw, not of the refined one.
-        size = boxes[:, 2:] - boxes[:, :2] + 1
-        points = boxes[:, np.newaxis, :2] + landmarks.reshape(-1, 2, 5).transpose(0, 2, 1) * size[:, np.newaxis] - 1
-        return _Seen(logits=logits[:, 0], boxes=refine(boxes, offsets), points=points.astype(np.float32))
+    def _look(self, stage: Stage, octaves: list[Pixels], squares: Floats) -> _Seen:
+        """Run R- or O-Net on square boxes (n, 4) of a frame."""
+        logits, offsets, *landmarks = stage.run(square_crops(octaves, squares, _side_px(stage)))
+        return _Seen(
+            squares=squares,
+            logits=logits[:, 0],
+            boxes=refine(squares, offsets),
+            landmarks=landmarks[0] if landmarks else np.empty((len(squares), 0), dtype=np.float32),
+        )
 
-    def _canvas_for(self, frame_size_wh: tuple[int, int]) -> Canvas:
-        if self._canvas is None or self._canvas.frame_size_wh != frame_size_wh:
+    def _pyramid_for(self, frame_size_wh: tuple[int, int]) -> Pyramid:
+        if self._pyramid is None or self._pyramid.frame_size_wh != frame_size_wh:
             self._pnet.forget_sessions()
-            self._canvas = plan_canvas(frame_size_wh, self.options.min_face_px, self.options.scale_factor)
-        return self._canvas
+            self._pyramid = plan_pyramid(frame_size_wh, self.options.min_face_px, self.options.scale_factor)
+        return self._pyramid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Seen:
-    """O-Net's answers for n boxes: log-odds (n,), refined boxes (n, 4) counted from 1, landmarks (n, 5, 2)."""
+    """R- or O-Net's answers for n square boxes.
 
+    Attributes:
+        squares: float32 (n, 4), what the network saw; counted from 1, as `boxes`.
+        logits: float32 (n,), log-odds of a face.
+        boxes: float32 (n, 4), where the network has moved them to.
+        landmarks: float32 (n, 10) of O-Net, x1..x5, y1..y5 as parts of the square; (n, 0) of R-Net.
+    """
+
+    squares: Floats
     logits: Floats
     boxes: Floats
-    points: Floats
+    landmarks: Floats
+
+    def near_misses(self, low_logit: float, high_logit: float) -> npt.NDArray[np.intp]:
+        """Return the boxes with log-odds between these, the best one where several overlap, none beside one above."""
+        considered = np.flatnonzero(self.logits > low_logit)
+        if (self.logits[considered] > high_logit).all():
+            return considered[:0]
+        kept = non_maximum_suppression(self.boxes[considered], self.logits[considered], _NMS_SECOND_LOOK, "union")
+        best = considered[kept]
+        return best[self.logits[best] <= high_logit]
+
+    def joined(self, other: _Seen) -> _Seen:
+        return _Seen(
+            squares=np.concatenate([self.squares, other.squares]),
+            logits=np.concatenate([self.logits, other.logits]),
+            boxes=np.concatenate([self.boxes, other.boxes]),
+            landmarks=np.concatenate([self.landmarks, other.landmarks]),
+        )
 
     def detection(self, index: int) -> Detection:
+        left, top, right, bottom = self.squares[index].tolist()
+        points = self.landmarks[index].reshape(2, 5).T * np.array([right - left + 1, bottom - top + 1], np.float32)
         return Detection(
             box_xyxy=self.boxes[index] - _FROM_EDGES,
             detection_score=1.0 / (1.0 + math.exp(-float(self.logits[index]))),
-            landmarks_xy=self.points[index],
+            landmarks_xy=(points + np.array([left - 1, top - 1], np.float32)).astype(np.float32),
         )
 
 
-def _crops(octaves: list[Pixels], boxes: Floats, stage: Stage) -> Pixels:
-    """Cut square boxes out of a frame and bring them to a stage's size; what lies outside the frame is black.
-
-    Each crop is one affine step from the octave in which the box is between one and two times the stage's size. Drawing
-    crops at twice their size and halving them, as the pyramid's levels are, found no more faces.
-    """
-    cv2 = import_cv2()
-    size_wh = stage.input_size_wh
-    if size_wh is None:
+def _side_px(stage: Stage) -> int:
+    if stage.input_size_wh is None:
         raise ValueError(f"stage {stage.spec.name}: expected a fixed input size")
-    side = size_wh[0]
-    crops = np.empty((len(boxes), side, side, 3), dtype=np.uint8)
-    matrix: npt.NDArray[Any] = np.zeros((2, 3), dtype=np.float64)
-    for box, crop in zip(boxes.tolist(), crops, strict=True):
-        left, top, right, _ = box
-        box_px = max(right - left + 1, 1.0)
-        octave = max(math.floor(math.log2(box_px / side)), 0)
-        while len(octaves) <= octave:
-            octaves.append(halve(octaves[-1]))
-        shrink = 0.5**octave
-        step = box_px / side * shrink
-        matrix[0, 0] = matrix[1, 1] = step
-        # Pixel centres: source = (left - 1 + (target + 0.5) * box / side) / 2^octave - 0.5.
-        matrix[0, 2] = (left - 1) * shrink + 0.5 * step - 0.5
-        matrix[1, 2] = (top - 1) * shrink + 0.5 * step - 0.5
-        cv2.warpAffine(octaves[octave], matrix, size_wh, dst=crop, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    return crops
+    return stage.input_size_wh[0]
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
 
 
 def _check_frame(frame: Any) -> None:

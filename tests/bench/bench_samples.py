@@ -68,7 +68,7 @@ def one_round(frame: tuple[float, ...], *, n_pictures: int = 1, **changes: Any) 
         "peak_memory_bytes": 80_000_000,
         "proportional_memory_bytes": 70_000_000,
         "loop_overhead_us": 1.0,
-        "work": (FrameWork(n_faces=1, pnet_size_wh=(330, 196), rnet_crops=50, onet_crops=5),) * n_pictures,
+        "work": (FrameWork(n_faces=1, pnet_sizes_wh=((330, 196),), rnet_crops=50, onet_crops=5),) * n_pictures,
         "frame": steady(inputs=inputs, **frame_series(frame)),
         "face": steady(face=(0.5,) * len(frame), engine=(0.45,) * len(frame)),
         "bulk": None,

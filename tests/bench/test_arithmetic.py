@@ -14,7 +14,7 @@ FIELD = 100 * 270 + 9 * 1440 + 4608 + 160
 
 
 def work(size_wh: tuple[int, int] = (0, 0), rnet_crops: int = 0, onet_crops: int = 0) -> FrameWork:
-    return FrameWork(n_faces=1, pnet_size_wh=size_wh, rnet_crops=rnet_crops, onet_crops=onet_crops)
+    return FrameWork(n_faces=1, pnet_sizes_wh=(size_wh,), rnet_crops=rnet_crops, onet_crops=onet_crops)
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_circumstances(changes: dict[str, Any], lines: list[str]) -> None:
 
 def test_pictures_are_told_by_number_size_and_faces() -> None:
     measured = one_round((1.0, 1.0, 1.0), n_pictures=3)
-    work = tuple(FrameWork(n_faces=n, pnet_size_wh=(0, 0), rnet_crops=0, onet_crops=0) for n in (0, 2, 1))
+    work = tuple(FrameWork(n_faces=n, pnet_sizes_wh=(), rnet_crops=0, onet_crops=0) for n in (0, 2, 1))
     made = record(case(dataclasses.replace(measured, work=work)))
     load = (*made.load[:2], LoadIdentity(name="wide.jpg", bytes=1, sha256="0" * 64, size_wh=(1280, 720)))
     text = format_record(dataclasses.replace(made, load=load))

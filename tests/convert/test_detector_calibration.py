@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fer_edge.detector import DetectorOptions, FaceDetector
+from fer_edge.detector.pyramid import plan_pyramid
 from fer_edge.engines import load_engine
 from fer_edge.errors import InputError, MissingExtraError
 from fer_edge.images import read_image
@@ -68,21 +69,31 @@ def test_crops_are_those_that_the_stages_are_given_in_use(default_bundle, stages
     assert detector_of(recorders)(photo)
     found = calibration_of_detector([photo], default_bundle, OPTIONS, seed=1, limits=ALL)
     for name in ("rnet", "onet"):
-        (given,) = recorders[name].seen
+        given = np.concatenate(recorders[name].seen)
         np.testing.assert_array_equal(sorted_rows(found.of(name)), sorted_rows(given))
     assert (found.n_rnet_seen, found.n_onet_seen) == (len(found.rnet), len(found.onet))
     assert found.n_photos == 1
 
 
 def test_tiles_lie_at_even_places_of_the_canvas_that_pnet_is_given(default_bundle, stages, photo):
+    pyramid = plan_pyramid((photo.shape[1], photo.shape[0]), OPTIONS.min_face_px, OPTIONS.scale_factor)
+    pyramid.draw(photo)
     recorders = {name: Recorder(stage) for name, stage in stages.items()}
     detector_of(recorders)(photo)
-    (canvas,) = recorders["pnet"].seen[0]
+    for given, tile in zip(recorders["pnet"].seen, pyramid.tiles(), strict=True):
+        np.testing.assert_array_equal(given, tile)
     found = calibration_of_detector([photo], default_bundle, OPTIONS, seed=1, limits=ALL)
     assert found.pnet.shape == (3, TILE_PX, TILE_PX, 3)
-    windows = np.lib.stride_tricks.sliding_window_view(canvas, (TILE_PX, TILE_PX), axis=(0, 1))[::2, ::2]
+    # What is smaller than a tile is put on black.
+    padded = [
+        np.pad(canvas.pixels, [*((0, max(TILE_PX - side, 0)) for side in canvas.pixels.shape[:2]), (0, 0)])
+        for canvas in pyramid.canvases
+    ]
+    windows = [
+        np.lib.stride_tricks.sliding_window_view(image, (TILE_PX, TILE_PX), axis=(0, 1))[::2, ::2] for image in padded
+    ]
     for tile in found.pnet:
-        assert (windows == tile.transpose(2, 0, 1)).all(axis=(2, 3, 4)).any()
+        assert any((view == tile.transpose(2, 0, 1)).all(axis=(2, 3, 4)).any() for view in windows)
 
 
 def test_a_canvas_smaller_than_a_tile_is_put_on_black(default_bundle, stages, photo):

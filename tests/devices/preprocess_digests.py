@@ -11,6 +11,7 @@ import sys
 import cv2
 import numpy as np
 
+from fer_edge.detector.crops import square_crops
 from fer_edge.detector.pyramid import plan_canvas
 from fer_edge.preprocess import PixelCoding, crop_square, face_pixels, gray_image, halve, resize_exact
 
@@ -89,6 +90,11 @@ def digests():
         canvas = plan_canvas((width, height), min_face_px, 0.709)
         canvas.draw(pixels(height, width, 3))
         found[f"pyramid of {width} x {height} from {min_face_px} px"] = digest(canvas.pixels)
+    corners = random.integers(-60, 300, (200, 2)).astype(np.float32)
+    boxes = np.hstack([corners, corners + random.integers(8, 200, (200, 1)).astype(np.float32)])
+    for side in (24, 48):
+        crops = square_crops([pixels(251, 333, 3)], boxes, side)
+        found[f"square_crops of {side} px"] = digest(crops)
     for name, coding in CODINGS.items():
         found[f"encode {name}"] = digest(coding.encode(frame), coding.table())
     # Proves that the comparison can fail: this interpolation is known to differ between the two architectures.

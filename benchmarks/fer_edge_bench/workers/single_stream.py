@@ -169,7 +169,7 @@ def _work_of(pipeline: EmotionPipeline, frame_bgr: Pixels) -> FrameWork:
     looked_at = {name: stage.n_images - before[name] for name, stage in stages.items()}
     return FrameWork(
         n_faces=n_faces,
-        pnet_size_wh=pipeline.detector.canvas_size_wh,
+        pnet_sizes_wh=pipeline.detector.pnet_sizes_wh,
         rnet_crops=looked_at["rnet"],
         onet_crops=looked_at["onet"],
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import numpy as np
 import pytest
 from runtime_support import fake_engine, manifest_json, tensor_json, write_bundle
 
 from fer_edge.bundle import Bundle
 from fer_edge.detector import DetectorOptions, FaceDetector
+from fer_edge.detector.mtcnn import _Seen
 from fer_edge.engines import TensorSpec
 from fer_edge.stage import Stage
 
@@ -45,7 +48,10 @@ def engine_for(name, compute):
 
 @pytest.fixture
 def cascade(tmp_path):
-    """Function from P-Net's cells {(row, column): (logit, offsets)} and the others' offsets to detector and engines."""
+    """Function from P-Net's cells {(row, column): (logit, offsets)} and the others' offsets to detector and engines.
+
+    A logit of R- or O-Net may be a list: one for each crop that it sees, in order.
+    """
 
     def make(cells, rnet_offsets=(0, 0, 0, 0), onet_offsets=(0, 0, 0, 0), rnet_logit=SURE, onet_logit=SURE, **options):
         bundle = Bundle.open(write_bundle(tmp_path / "bundle", {**manifest_json(), "labels": [], "stages": STAGES}))
@@ -58,13 +64,17 @@ def cascade(tmp_path):
                 logits[0, row, column], offsets[0, row, column] = logit, offset
             return logits, offsets
 
-        def rows(pixels, *values):
-            return tuple(np.tile(np.array(value, np.float32), (len(pixels), 1)) for value in values)
+        logits = {"rnet": rnet_logit, "onet": onet_logit}
+        answers = {name: iter(value) if isinstance(value, list) else repeat(value) for name, value in logits.items()}
+
+        def rows(name, pixels, *values):
+            logits = np.array([[next(answers[name])] for _ in pixels], np.float32)
+            return logits, *(np.tile(np.array(value, np.float32), (len(pixels), 1)) for value in values)
 
         engines = {
             "pnet": engine_for("pnet", pnet),
-            "rnet": engine_for("rnet", lambda pixels: rows(pixels, [rnet_logit], rnet_offsets)),
-            "onet": engine_for("onet", lambda pixels: rows(pixels, [onet_logit], onet_offsets, LANDMARKS)),
+            "rnet": engine_for("rnet", lambda pixels: rows("rnet", pixels, rnet_offsets)),
+            "onet": engine_for("onet", lambda pixels: rows("onet", pixels, onet_offsets, LANDMARKS)),
         }
         stages = [Stage(bundle, name, engine) for name, engine in engines.items()]
         return FaceDetector(*stages, DetectorOptions(min_face_px=24, **options)), engines
@@ -177,3 +187,68 @@ def test_without_proposals_the_other_networks_do_not_run(cascade):
     assert detector(FRAME) == []
     assert engines["rnet"].sessions == []
     assert engines["onet"].sessions == []
+
+
+PERHAPS = 0.0  # a probability of 0.5: below the thresholds of R- and O-Net, above what ends it
+
+
+@pytest.mark.parametrize("stage", ["rnet", "onet"])
+def test_a_near_miss_is_looked_at_again_where_the_network_has_moved_it(cascade, stage):
+    # The box of 23 px at 9, 13 is moved by 2 px to the right, to 11 … 34, and there it passes.
+    moved = (2 / 23, 0, 2 / 23, 0)
+    detector, engines = cascade(
+        {(3, 2): (SURE, (0, 0, 0, 0))}, **{f"{stage}_logit": [PERHAPS, SURE], f"{stage}_offsets": moved}
+    )
+    (face,) = detector(FRAME)
+    # Moved once by the first look and once by the second.
+    np.testing.assert_allclose(face.box_xyxy, [13, 13, 36, 36], atol=1e-5)
+    # A session is given the same memory each time, so what is left in it is the second crop, from 11 on.
+    _, (crop,) = engines[stage].sessions[0].calls
+    side = crop.shape[1]
+    blue = 11 + (np.arange(side) + 0.5) * 23 / side - 0.5
+    assert np.abs(crop[0, :, :, 0] - blue).max() <= 0.55
+
+
+@pytest.mark.parametrize("stage", ["rnet", "onet"])
+@pytest.mark.parametrize(
+    ("logits", "n_looks", "n_faces"),
+    [
+        pytest.param([SURE], 1, 1, id="passes"),
+        pytest.param([PERHAPS, SURE], 2, 1, id="passes the second time"),
+        pytest.param([PERHAPS, PERHAPS], 2, 0, id="misses twice"),
+        pytest.param([NO_FACE], 1, 0, id="far off"),
+        # The least probabilities are 0.2 and 0.03: log-odds of -1.39 and -3.48.
+        pytest.param([-3.5], 1, 0, id="just far off"),
+        pytest.param([-1.38, SURE], 2, 1, id="just near"),
+    ],
+)
+def test_who_gets_a_second_look(cascade, stage, logits, n_looks, n_faces):
+    detector, engines = cascade({(3, 2): (SURE, (0, 0, 0, 0))}, **{f"{stage}_logit": logits})
+    assert len(detector(FRAME)) == n_faces
+    assert len(engines[stage].sessions[0].calls) == n_looks
+
+
+@pytest.mark.parametrize(
+    ("boxes", "logits", "again"),
+    [
+        # Squares of 10 px; shifted by 2 px they have 80 of 120 in common, 0.67; by 3 px 70 of 130, 0.54.
+        pytest.param([(1, 10), (3, 12)], [PERHAPS, PERHAPS - 0.1], [0], id="the better of two that overlap"),
+        pytest.param([(1, 10), (3, 12)], [PERHAPS - 0.1, PERHAPS], [1], id="in whichever order"),
+        pytest.param([(1, 10), (4, 13)], [PERHAPS, PERHAPS - 0.1], [0, 1], id="two that overlap less"),
+        pytest.param([(1, 10), (3, 12)], [SURE, PERHAPS], [], id="beside one that passed"),
+        pytest.param([(1, 10), (4, 13)], [SURE, PERHAPS], [1], id="farther from one that passed"),
+        pytest.param([(1, 10)], [NO_FACE], [], id="no face"),
+        pytest.param([(1, 10)], [SURE], [], id="passed"),
+        pytest.param([], [], [], id="nothing"),
+    ],
+)
+def test_near_misses(boxes, logits, again):
+    n = len(boxes)
+    corners = np.array([(left, 1, right, 10) for left, right in boxes], np.float32).reshape(-1, 4)
+    seen = _Seen(
+        squares=np.zeros((n, 4), np.float32),
+        logits=np.array(logits, np.float32),
+        boxes=corners,
+        landmarks=np.empty((n, 0), np.float32),
+    )
+    assert sorted(seen.near_misses(-1.0, 1.0).tolist()) == again

@@ -160,7 +160,7 @@ def test_only_the_sessions_of_the_last_frame_size_are_kept(default_bundle, photo
     detector = make_detector(default_bundle)
     for width in (300, 400, 500):
         detector(np.ascontiguousarray(photo[:, :width]))
-    assert len(detector._pnet._sessions) == 1
+    assert set(detector._pnet._sessions) == {(1, height, width, 3) for width, height in detector.pnet_sizes_wh}
 
 
 def test_a_face_smaller_than_asked_for_is_not_looked_for(default_bundle, photo):

@@ -1,0 +1,107 @@
+"""Square boxes of a frame as R- and O-Net see them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge._cv2 import import_cv2
+from fer_edge.preprocess import halve
+
+__all__ = ["square_crops"]
+
+Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+
+# Boxes are cut out of a frame this many at a time: OpenCV's remap takes images of up to 32,767 rows.
+_CROPS_AT_ONCE = 512
+# Of a pixel, with which OpenCV's remap places what it interpolates.
+_REMAP_BITS = 5
+_REMAP_STEPS = 1 << _REMAP_BITS
+_FARTHEST_STEP = ((1 << 15) - 1) * _REMAP_STEPS  # it takes positions of 16 bits
+
+
+def square_crops(octaves: list[Pixels], boxes: Floats, side: int) -> Pixels:
+    """Cut square boxes out of a frame and bring them to a network's size; what lies outside the frame is black.
+
+    Each crop is one bilinear step from the octave in which the box is between one and two times the network's size.
+    Drawing crops at twice their size and halving them, as the pyramid's levels are, found no more faces. All crops of
+    an octave are one call of OpenCV's remap, whose positions and weights are whole numbers: the same bytes everywhere.
+
+    Args:
+        octaves: the frame, uint8 (height, width, 3), B, G, R, or with a fourth channel that nobody reads; then at half
+            its size and so on. Those that are missing are added.
+        boxes: float32 (n, 4), squares in whole pixels, counted from 1 (see boxes.py).
+        side: of the crops in pixels.
+
+    Returns:
+        uint8 (n, side, side, 3).
+    """
+    n = len(boxes)
+    image = octaves[0]
+    crops: Pixels = np.empty((n, side, side, image.shape[2]), dtype=np.uint8)
+    if n == 0:
+        return _without_fourth_channel(crops)
+    corner = boxes[:, :2].astype(np.float64) - 1
+    box_px = np.maximum(boxes[:, 2] - corner[:, 0], 1.0)
+    # The exponent of a number in [2^(e - 1), 2^e) is e.
+    octave = np.maximum(np.frexp(box_px / side)[1] - 1, 0)
+    order = np.argsort(octave, kind="stable")
+    octave = octave[order]
+    maps, parts = _maps(corner[order], box_px[order], np.ldexp(float(_REMAP_STEPS), -octave), side)
+    starts = [0, *(np.flatnonzero(np.diff(octave)) + 1).tolist(), n]
+    for start, end in itertools.pairwise(starts):
+        wanted = int(octave[start])
+        while len(octaves) <= wanted:
+            octaves.append(halve(octaves[-1]))
+        for first in range(start, end, _CROPS_AT_ONCE):
+            last = min(first + _CROPS_AT_ONCE, end)
+            rows = (last - first) * side
+            import_cv2().remap(
+                octaves[wanted],
+                maps[first:last].reshape(rows, side, 2),
+                parts[first:last].reshape(rows, side),
+                import_cv2().INTER_LINEAR,
+                dst=crops[first:last].reshape(rows, side, -1),
+            )
+    if len(starts) > 2:
+        crops = crops[np.argsort(order)]
+    return _without_fourth_channel(crops)
+
+
+def _maps(
+    corner: npt.NDArray[np.float64], box_px: npt.NDArray[np.float64], steps_per_px: npt.NDArray[np.float64], side: int
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]:
+    """Return what remap takes: whole columns and rows (n, side, side, 2), and steps between them (n, side, side).
+
+    Args:
+        corner: (n, 2), left and top of each box, counted from 0 by edges.
+        box_px: (n,), its side.
+        steps_per_px: (n,), steps of remap in the octave that a pixel of the frame is wide.
+        side: of the crops.
+    """
+    # Pixel centres: source = (corner + (target + 0.5) * box / side) / 2^octave - 0.5.
+    places = ((np.arange(side) + 0.5) / side * box_px[:, np.newaxis])[:, np.newaxis] + corner[:, :, np.newaxis]
+    places *= steps_per_px[:, np.newaxis, np.newaxis]
+    places -= 0.5 * _REMAP_STEPS
+    steps = np.rint(places, out=places).clip(-_FARTHEST_STEP, _FARTHEST_STEP).astype(np.int32)
+    whole, part = steps >> _REMAP_BITS, steps & (_REMAP_STEPS - 1)
+    # A column and a row in one number, so that numpy writes both at once: the low half is the column.
+    column, row = whole[:, 0] & 0xFFFF, whole[:, 1] << 16
+    maps = (row[:, :, np.newaxis] | column[:, np.newaxis]).astype("<i4", copy=False).view("<i2")
+    column_part, row_part = part[:, 0].astype(np.uint16), (part[:, 1] << _REMAP_BITS).astype(np.uint16)
+    return maps.reshape(len(corner), side, side, 2), row_part[:, :, np.newaxis] | column_part[:, np.newaxis]
+
+
+def _without_fourth_channel(crops: Pixels) -> Pixels:
+    """Drop the channel that a frame in memory has for speed alone."""
+    if crops.shape[-1] == 3:
+        return crops
+    n, side = crops.shape[:2]
+    bgr = np.empty((n, side, side, 3), dtype=np.uint8)
+    if n:
+        cv2 = import_cv2()
+        cv2.cvtColor(crops.reshape(n * side, side, 4), cv2.COLOR_BGRA2BGR, dst=bgr.reshape(n * side, side, 3))
+    return bgr

@@ -1,0 +1,57 @@
+"""Square crops: the same as OpenCV's affine step's, and the frame's own pixels where nothing is resized."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fer_edge._cv2 import import_cv2
+from fer_edge.detector.crops import square_crops
+
+
+@pytest.mark.parametrize("side", [24, 48])
+def test_crops_are_those_of_opencvs_affine_step(side):
+    """Of squares inside, across and outside the border, smaller and larger than the crop."""
+    cv2 = import_cv2()
+    rng = np.random.default_rng(5)
+    frame = cv2.GaussianBlur(rng.integers(0, 256, (200, 300, 3), dtype=np.uint8), (5, 5), 0)
+    corners = rng.integers(-40, 280, (60, 2)).astype(np.float32)
+    sides = rng.integers(8, 2 * side, (60, 1)).astype(np.float32)
+    boxes = np.hstack([corners, corners + sides - 1])
+    for box, crop in zip(boxes, square_crops([frame], boxes, side), strict=True):
+        step = (box[2] - box[0] + 1) / side
+        matrix = np.array([[step, 0, box[0] - 1 + 0.5 * step - 0.5], [0, step, box[1] - 1 + 0.5 * step - 0.5]])
+        expected = cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        # Both place pixels to 1/32, rounded differently: a step of this blurred noise.
+        assert np.abs(crop.astype(int) - expected).max() <= 12
+        assert np.abs(crop.astype(int) - expected).mean() < 0.6
+
+
+def test_many_crops_are_cut_in_parts():
+    frame = np.random.default_rng(6).integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    boxes = np.tile(np.array([[11, 21, 34, 44]], np.float32), (1500, 1))
+    crops = square_crops([frame], boxes, 24)
+    # The square is as large as the crop, so its pixels are the frame's.
+    np.testing.assert_array_equal(crops, np.broadcast_to(frame[20:44, 10:34], crops.shape))
+
+
+def test_no_boxes_no_crops_and_no_octaves():
+    octaves = [np.zeros((80, 60, 3), np.uint8)]
+    assert square_crops(octaves, np.empty((0, 4), np.float32), 24).shape == (0, 24, 24, 3)
+    assert len(octaves) == 1
+
+
+@pytest.mark.parametrize(
+    ("box_px", "n_octaves"),
+    [(23, 1), (24, 1), (47, 1), (48, 2), (95, 2), (96, 3)],
+)
+def test_the_octave_in_which_the_box_is_one_to_two_times_the_crop(box_px, n_octaves):
+    octaves = [np.zeros((200, 200, 3), np.uint8)]
+    square_crops(octaves, np.array([[1, 1, box_px, box_px]], np.float32), 24)
+    assert [image.shape[0] for image in octaves] == [200, 100, 50][:n_octaves]
+
+
+def test_a_box_far_outside_is_black():
+    frame = np.full((80, 60, 3), 255, np.uint8)
+    boxes = np.array([[-40000, -40000, -39977, -39977], [40000, 5, 40023, 28]], np.float32)
+    assert not square_crops([frame], boxes, 24).any()
