@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fer_edge.bundle import Manifest, Variant
 from fer_edge.bundle.manifest import STAGE_NAMES
-from fer_edge.engines import ENGINE_NAMES, engine_name
+from fer_edge.engines import ENGINE_NAMES, engine_name, engines_for_files, files_name
 from fer_edge.errors import IntegrityError, MissingExtraError
 from fer_edge.stage import choose_variant
 
@@ -35,7 +35,8 @@ def plan_cases(
 
     Args:
         manifest: of the bundle.
-        engines: names or aliases; empty for all that are installed and have a variant of every stage.
+        engines: names or aliases; empty for all that are installed and have a variant of every stage, accelerated ones
+            last.
         precisions: of the classifier; empty for all of each engine.
         probe: raises MissingExtraError for an engine that is not installed.
         say: told what is left out because it is not installed, one line for each engine.
@@ -80,7 +81,7 @@ def plan_cases(
 
 def _case(manifest: Manifest, engine: str, precision: str) -> PlannedCase:
     variants = {
-        name: choose_variant(manifest.stages[name], engine, precision if name == "classifier" else None)
+        name: choose_variant(manifest.stages[name], files_name(engine), precision if name == "classifier" else None)
         for name in STAGE_NAMES
     }
     return PlannedCase(engine=engine, precision=precision, variants=variants)
@@ -92,16 +93,18 @@ def _precisions(manifest: Manifest, engine: str) -> list[str]:
     Raises:
         MissingExtraError: it has none.
     """
-    classifier = manifest.stages["classifier"]
-    choose_variant(classifier, engine)
-    return list(dict.fromkeys(variant.precision for variant in classifier.variants if variant.engine == engine))
+    classifier, files = manifest.stages["classifier"], files_name(engine)
+    choose_variant(classifier, files)
+    return list(dict.fromkeys(variant.precision for variant in classifier.variants if variant.engine == files))
 
 
 def _engines_of_every_stage(manifest: Manifest) -> list[str]:
     common = set.intersection(
         *({variant.engine for variant in stage.variants} for stage in manifest.stages.values()),
     )
-    return sorted(
+    ordered = sorted(
         common,
         key=lambda name: (name not in ENGINE_NAMES, ENGINE_NAMES.index(name) if name in ENGINE_NAMES else 0, name),
     )
+    # The first is the default, which an accelerated engine never is.
+    return [*ordered, *(other for name in ordered for other in engines_for_files(name)[1:])]

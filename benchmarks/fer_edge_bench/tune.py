@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 
 from fer_edge.bundle import Bundle
 from fer_edge.bundle.manifest import STAGE_NAMES
+from fer_edge.engines import files_name
 from fer_edge.errors import GateError
 from fer_edge.files import sha256_hex
 from fer_edge.stage import choose_variant
@@ -240,6 +241,6 @@ def describe(stages: Choices) -> str:
 def _default_choices(bundle: Bundle, engine: str) -> dict[str, StageChoice]:
     """Return what the runtime takes by itself: the preferred engine, the bundle's first precision, one thread."""
     return {
-        name: StageChoice(engine=engine, precision=choose_variant(spec, engine).precision, threads=1)
+        name: StageChoice(engine=engine, precision=choose_variant(spec, files_name(engine)).precision, threads=1)
         for name, spec in ((name, bundle.manifest.stages[name]) for name in STAGE_NAMES)
     }

@@ -72,6 +72,13 @@ class SystemTree:
         # No register of the kernel has more than 64 bits.
         return value if abs(value) < 1 << 64 else None
 
+    def is_open(self, path: str) -> bool:
+        """Return whether a file is there and this user may read and write it, by its mode or an access list."""
+        try:
+            return os.access(self._resolve(path), os.R_OK | os.W_OK)
+        except (OSError, ValueError):
+            return False
+
     def glob(self, pattern: str) -> tuple[str, ...]:
         """Return the paths that match, from the root on, in natural order: cpu2 before cpu10.
 

@@ -6,6 +6,7 @@ import pytest
 from bench.bench_manifest import FULL, manifest
 
 from fer_edge.bundle import Manifest
+from fer_edge.engines import files_name
 from fer_edge.errors import FerEdgeError, IntegrityError, MissingExtraError, UsageError
 from fer_edge_bench.plan import plan_cases
 
@@ -20,7 +21,7 @@ def plan(of: Manifest, installed: str, engines: str = "", precisions: str = "") 
     cases = plan_cases(of, engines=engines.split(), precisions=precisions.split(), probe=probe, say=said.append)
     for case in cases:
         assert case.variants["classifier"].precision == case.precision
-        assert {item.engine for item in case.variants.values()} == {case.engine}
+        assert {item.engine for item in case.variants.values()} == {files_name(case.engine)}
     return [f"{case.engine} {case.precision}" for case in cases], said
 
 
@@ -60,6 +61,27 @@ def plan(of: Manifest, installed: str, engines: str = "", precisions: str = "") 
 )
 def test_cases(installed: str, engines: str, precisions: str, cases: list[str], said: list[str]) -> None:
     assert plan(FULL, installed, engines, precisions) == (cases, said)
+
+
+@pytest.mark.parametrize(
+    ("installed", "engines", "cases", "said"),
+    [
+        pytest.param(
+            "litert onnx onnx-cuda", "", ["litert int8", "litert float32", "onnx float32", "onnx-cuda float32"],
+            ["left out: openvino is not installed"], id="works",
+        ),
+        pytest.param(
+            "onnx", "", ["onnx float32"],
+            [f"left out: {name} is not installed" for name in ("litert", "openvino", "onnx-cuda")], id="cannot start",
+        ),
+        pytest.param("onnx-cuda", "onnx-cuda", ["onnx-cuda float32"], [], id="asked"),
+    ],
+)  # fmt: skip
+def test_an_accelerated_engine_runs_the_files_of_another(
+    monkeypatch: pytest.MonkeyPatch, installed: str, engines: str, cases: list[str], said: list[str]
+) -> None:
+    monkeypatch.setattr("fer_edge.engines._offered", lambda: ["onnx-cuda"])
+    assert plan(FULL, installed, engines) == (cases, said)
 
 
 NO_ENGINE_COMMON = manifest([("onnx", "int8")], ["litert"])

@@ -30,18 +30,25 @@ class CountingTree(SystemTree):
 
 
 class RecordedTool:
-    """Answers `vcgencmd X` with the file vcgencmd/X of a tree, None where there is none, and keeps what was asked."""
+    """Answers as a tree's file does, None where there is none: `vcgencmd X` as vcgencmd/X, and `timedatectl …`.
+
+    What vcgencmd was asked is kept in `asked`.
+    """
 
     def __init__(self, root):
         self.root = root
         self.asked = []
 
     def __call__(self, command):
-        program, subcommand = command
-        assert program == "vcgencmd"
-        self.asked.append(subcommand)
-        path = self.root / "vcgencmd" / subcommand
-        return path.read_text(encoding="utf-8") if path.exists() else None
+        program, *words = command
+        if program == "timedatectl":
+            path = self.root / program
+        else:
+            assert program == "vcgencmd"
+            (subcommand,) = words
+            self.asked.append(subcommand)
+            path = self.root / program / subcommand
+        return path.read_text(encoding="utf-8").strip() if path.exists() else None
 
 
 def write_tree(root, files):

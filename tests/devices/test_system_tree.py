@@ -72,6 +72,21 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     assert SystemTree(tmp_path).read_text("/pipe") == ""
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        pytest.param("/dev/video0", True, id="there"),
+        pytest.param("/dev/video1", False, id="absent"),
+        pytest.param("/a\0b", False, id="a NUL"),
+        pytest.param("/dev/loop", False, id="a link to itself"),
+    ],
+)
+def test_open_to_this_user(tmp_path, path, expected):
+    tree = write_tree(tmp_path, {"/dev/video0": ""})
+    (tmp_path / "dev" / "loop").symlink_to("loop")
+    assert tree.is_open(path) is expected
+
+
 def test_this_system():
     text = SystemTree().read_text("/proc/self/status")
     assert text is not None
@@ -178,6 +193,7 @@ def test_denied_by_the_system(tmp_path):
         assert tree.read_int("/sys/file") is None
         assert tree.glob("/folder/*") == ()
         assert tree.denied == ("/sys/file", "/folder")
+        assert not tree.is_open("/sys/file")
     finally:
         (tmp_path / "folder").chmod(0o700)
 

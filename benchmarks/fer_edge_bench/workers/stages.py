@@ -71,7 +71,7 @@ def _measure(job: StagesJob) -> StagesAnswer:
         os.sched_setaffinity(0, job.cores)
     die_with_parent()
     from fer_edge import Bundle, EmotionPipeline
-    from fer_edge.engines import load_engine
+    from fer_edge.engines import files_name, load_engine
     from fer_edge.images import read_image
     from fer_edge.stage import Stage
 
@@ -82,7 +82,7 @@ def _measure(job: StagesJob) -> StagesAnswer:
     times: list[StageTime] = []
     for name, spec in bundle.manifest.stages.items():
         for variant in spec.variants:
-            if variant.engine == job.engine:
+            if variant.engine == files_name(job.engine):
                 stage = Stage(
                     bundle,
                     name,

@@ -1,0 +1,1 @@
+"""Subcommands of `fer-edge` that this part registers."""
