@@ -1,4 +1,4 @@
-"""A stand-in for an engine, so that code around fer-edge can be tested without models and engines."""
+"""Stand-ins for an engine and a clock: code around fer-edge is tested without models and without waiting."""
 
 from __future__ import annotations
 
@@ -7,9 +7,28 @@ from dataclasses import dataclass, field
 
 from fer_edge.engines.base import Array, EngineOptions, Session, TensorSpec, check_arrays
 
-__all__ = ["FakeEngine", "FakeSession"]
+__all__ = ["FakeClock", "FakeEngine", "FakeSession"]
 
 Compute = Callable[..., tuple[Array, ...]]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class FakeClock:
+    """A clock that stands still until it is told to go on; calling it tells its time, as `time.perf_counter` does.
+
+    Attributes:
+        now_s: what it shows, in seconds.
+    """
+
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        """Return what it shows."""
+        return self.now_s
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.now_s += seconds
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge._cv2 import import_cv2
 from fer_edge.pipeline import EmotionPipeline
 from fer_edge.results import Detection, Face, FrameAnalysis
 
@@ -22,8 +23,19 @@ Pixels = npt.NDArray[np.uint8]
 _GLANCE_COLUMNS, _GLANCE_ROWS = 48, 36
 # Two boxes of one face in neighbouring looks overlap by more than this, those of two faces by less.
 _SAME_FACE_IOU = 0.3
-# Costs of a frame are averaged over about as many frames as this.
+# Two tracks whose boxes overlap by more than this have come upon one face.
+_SAME_PLACE_IOU = 0.5
+# How much of a face's step from one look to the next goes into its velocity. Boxes tremble by some pixels in a hundred:
+# half damps that and takes up a new pace within three frames.
+_VELOCITY_SHARE = 0.5
+# After a cut, and after a face came or went, detection runs so many times as often; each that finds no other doubles
+# the interval again.
+_SOONER_AFTER_CHANGE = 4
+# What a detection costs is averaged over about as many as this.
 _COST_MEMORY = 8
+# What was saved, or is owed, counts up to the cost of so many detections: a quiet hour does not pay for a busy minute,
+# nor does following stop for long because the machine was busy once.
+_MOST_SAVED_DETECTIONS = 2
 _DEFAULT_PERIOD_S = 1 / 25
 
 
@@ -33,20 +45,27 @@ class TrackerOptions:
 
     Attributes:
         detect_every: frames from one detection to the next, at most; 1 detects in every frame. A new face is seen that
-            much later.
+            much later. After a cut, and after a face came or went, the next one comes after a quarter of these frames,
+            the next but one after half of them.
         classify_every: frames from one classification of the faces to the next; a new face is classified at once.
-        max_latency_ms: what a frame may take on average. Detection is then made as often as that allows, up to every
-            frame, and at least every `detect_every` frames. None for no bound.
+        max_latency_ms: what a frame may take on average; None for no bound.
+        max_cpu_percent: what the analysis may use of one processor core in the stream's time, 100 for one that is never
+            idle; None for no bound.
         scene_change: mean difference of two frames' pixels, 0 to 255, from which on it is another scene: all tracks
             end, and detection runs at once.
         smoothing_s: time in which a track's probabilities follow a change by 63 % (1 - 1/e); 0 for none.
         hysteresis: how much likelier than the label shown another one must be to take its place.
         forget_after_s: how long a lost face keeps its number, if it is found again where it was.
+
+    With a bound, detection runs as often as that allows, up to every frame, and `detect_every` says how scarce time is
+    shared: detection gets what one in so many frames takes, following the rest. Frames for which nothing is left are
+    skipped. The first two detections, and what one frame takes beyond two of them, are in no bound.
     """
 
-    detect_every: int = 10
-    classify_every: int = 2
+    detect_every: int = 15
+    classify_every: int = 3
     max_latency_ms: float | None = None
+    max_cpu_percent: float | None = None
     scene_change: float = 30.0
     smoothing_s: float = 0.4
     hysteresis: float = 0.1
@@ -56,8 +75,10 @@ class TrackerOptions:
         for name in ("detect_every", "classify_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
-        if self.max_latency_ms is not None and not 0 < self.max_latency_ms < math.inf:
-            raise ValueError(f"max_latency_ms: expected a number above 0, found {self.max_latency_ms:g}")
+        for name in ("max_latency_ms", "max_cpu_percent"):
+            bound = getattr(self, name)
+            if bound is not None and not 0 < bound < math.inf:
+                raise ValueError(f"{name}: expected a number above 0, found {bound:g}")
         for name in ("scene_change", "smoothing_s", "forget_after_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name):g}")
@@ -67,41 +88,84 @@ class TrackerOptions:
 
 @dataclass(slots=True, eq=False)
 class _Track:
-    """A face that is followed while it is alive, and remembered for a while after `seen_s`."""
+    """A face that is followed while it is alive, and remembered for a while after `seen_s`.
+
+    Attributes:
+        step_xy: float32 (2,), how far its centre moves in a second, in pixels.
+    """
 
     number: int
     found: Detection
     seen_s: float
+    step_xy: Floats
     alive: bool = True
     classified_s: float = 0.0
     probs: Floats | None = None
     label: int = 0
 
+    def expected_box(self, now_s: float) -> Floats:
+        """Return where the face is if it went on as it moved: float32 (4,)."""
+        left, top, right, bottom = self.found.box_xyxy.tolist()
+        x, y = (self.step_xy * (now_s - self.seen_s)).tolist()
+        return np.array([left + x, top + y, right + x, bottom + y], dtype=np.float32)
+
+    def move_to(self, found: Detection, now_s: float) -> None:
+        elapsed_s = now_s - self.seen_s
+        if elapsed_s > 0:
+            corners = found.box_xyxy - self.found.box_xyxy
+            step_xy = (corners[:2] + corners[2:]) * np.float32(0.5 / elapsed_s)
+            self.step_xy += np.float32(_VELOCITY_SHARE) * (step_xy - self.step_xy)
+        self.found, self.seen_s = found, now_s
+
 
 class FaceTracker:
     """Analyses the frames of one stream, in order.
 
-    Between detections each face is looked for with O-Net where it was. Where one is not there any more, and after a
-    cut, detection runs in that very frame.
+    Between detections each face is looked for with O-Net where it should be by its last steps. Where one is not there,
+    and after a cut, detection runs in that very frame.
 
     Attributes:
-        detections: frames so far in which detection ran.
-        interval_frames: from one detection to the next at present.
+        n_detections: frames so far in which detection ran.
+        n_skipped: frames so far that were not looked at, to keep a bound.
+        skipped: whether the last frame was. Its faces are then those of the frame before, unchanged.
     """
 
-    def __init__(self, pipeline: EmotionPipeline, options: TrackerOptions | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: EmotionPipeline,
+        options: TrackerOptions | None = None,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        cpu_clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        """Begin a stream.
+
+        Args:
+            pipeline: it must serve no other stream.
+            options: see TrackerOptions.
+            clock: seconds, by which latency is measured.
+            cpu_clock: seconds of processor time, by which `max_cpu_percent` is kept. The default counts all threads of
+                the process, also those that decode the next frame; `time.thread_time` leaves out an engine's own.
+        """
         self._pipeline = pipeline
         self.options = options or TrackerOptions()
-        self.detections = 0
-        self.interval_frames = 1 if self.options.max_latency_ms is not None else self.options.detect_every
+        self.n_detections = self.n_skipped = 0
+        self.skipped = False
         self._tracks: list[_Track] = []
+        self._faces: tuple[Face, ...] = ()
         self._next_number = 1
         self._since_detection = 0
+        self._interval = 1
         self._since_classification = 0
-        self._glance: npt.NDArray[np.int16] | None = None
+        self._glance: Pixels | None = None
         self._shape: tuple[int, ...] = ()
         self._time_s: float | None = None
-        self._detecting_ms = self._following_ms = _Average()
+        self._clock = clock
+        self._budgets: list[_Budget] = []
+        if self.options.max_latency_ms is not None:
+            self._budgets.append(_Budget(clock, per_frame_s=self.options.max_latency_ms / 1000))
+        if self.options.max_cpu_percent is not None:
+            self._budgets.append(_Budget(cpu_clock, per_second_s=self.options.max_cpu_percent / 100))
 
     def analyse(self, frame_bgr: Pixels, time_s: float | None = None) -> FrameAnalysis:
         """Return the faces of the stream's next frame, each with its track's number; `stages_ms` has "follow" too.
@@ -116,30 +180,63 @@ class FaceTracker:
             InputError: the frame is not such an array.
             EngineError: the engine fails.
         """
-        started = time.perf_counter()
-        now_s = self._time_s = self._advance(time_s)
-        seen: list[_Track] | None = None
-        if self._is_another_scene(frame_bgr):
-            self._tracks = []
-        elif self._since_detection < self.interval_frames:
-            seen = self._follow(frame_bgr, now_s)
-        stages_ms = {"follow": 1000 * (time.perf_counter() - started)}
-        if seen is None:
-            detections, parts_ms = self._pipeline.detector.analyse(frame_bgr)
-            stages_ms |= parts_ms
-            seen = self._match(detections, now_s)
-            self.detections += 1
-            self._since_detection = 0
+        started = self._clock()
+        before_s, now_s = self._time_s, self._advance(time_s)
+        self._time_s = now_s
+        for budget in self._budgets:
+            budget.begin_frame(_DEFAULT_PERIOD_S if before_s is None else max(now_s - before_s, 0.0))
+        cut = self._is_another_scene(frame_bgr)
+        if cut:
+            self._tracks, self._faces = [], ()
         self._since_detection += 1
-        detected = time.perf_counter()
-        parts_ms = self._classify(frame_bgr, seen, now_s)
-        faces = tuple(self._face(track) for track in sorted(seen, key=lambda track: -track.found.detection_score))
-        ended = time.perf_counter()
-        detect_ms, classify_ms = 1000 * (detected - started), 1000 * (ended - detected)
-        self._adapt(detect_ms + classify_ms, detected_now="pnet" in stages_ms)
+        seen, parts_ms = self._find(frame_bgr, now_s, cut=cut)
+        detected = self._clock()
+        self.skipped = seen is None
+        if seen is None:
+            self.n_skipped += 1
+        else:
+            parts_ms |= self._classify(frame_bgr, seen, now_s)
+            seen = sorted(seen, key=lambda track: -track.found.detection_score)
+            self._faces = tuple(self._face(track) for track in seen)
+        ended = self._clock()
+        for budget in self._budgets:
+            budget.end_frame(detected=self._since_detection == 0)
         return FrameAnalysis(
-            faces=faces, detect_ms=detect_ms, classify_ms=classify_ms, stages_ms={**stages_ms, **parts_ms}
+            faces=self._faces,
+            detect_ms=1000 * (detected - started),
+            classify_ms=1000 * (ended - detected),
+            stages_ms=parts_ms,
         )
+
+    def _find(self, frame_bgr: Pixels, now_s: float, *, cut: bool) -> tuple[list[_Track] | None, dict[str, float]]:
+        """Follow or detect; None for the tracks where neither can be afforded."""
+        started = self._clock()
+        # The first frame is a cut. With a bound, detection is due whenever there is enough for it.
+        due = cut or bool(self._budgets) or self._since_detection >= self._interval
+        can_detect = all(budget.can_detect() for budget in self._budgets)
+        before = {track.number for track in self._tracks if track.alive}
+        seen: list[_Track] | None = None
+        if not (due and can_detect):
+            share = min(self._since_detection / self.options.detect_every, 1.0)
+            if not all(budget.can_follow(share) for budget in self._budgets):
+                return None, {}
+            seen, complete = self._follow(frame_bgr, now_s)
+            if not complete and can_detect:
+                seen = None
+        parts_ms = {"follow": 1000 * (self._clock() - started)}
+        if seen is None:
+            detections, detecting_ms = self._pipeline.detector.analyse(frame_bgr)
+            parts_ms |= detecting_ms
+            seen = self._match(detections, now_s)
+            self.n_detections += 1
+            self._since_detection = 0
+            self._interval = self._next_interval(changed=cut or {track.number for track in seen} != before)
+        return seen, parts_ms
+
+    def _next_interval(self, *, changed: bool) -> int:
+        """Return the frames to the next detection: where faces came or went, others soon may."""
+        longest = self.options.detect_every
+        return max(longest // _SOONER_AFTER_CHANGE, 1) if changed else min(2 * self._interval, longest)
 
     def _advance(self, time_s: float | None) -> float:
         if time_s is not None:
@@ -148,52 +245,62 @@ class FaceTracker:
 
     def _is_another_scene(self, frame_bgr: Pixels) -> bool:
         """Compare with the frame before, by the green of some pixels; keep this one's for the next."""
+        if not isinstance(frame_bgr, np.ndarray) or frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3:
+            return True  # detection says what is wrong with it
         height, width = frame_bgr.shape[:2]
         steps = max(height // _GLANCE_ROWS, 1), max(width // _GLANCE_COLUMNS, 1)
-        glance = frame_bgr[:: steps[0], :: steps[1], 1].astype(np.int16)
+        glance = np.ascontiguousarray(frame_bgr[:: steps[0], :: steps[1], 1])
         before, self._glance = self._glance, glance
         shape, self._shape = self._shape, frame_bgr.shape
         if before is None or shape != frame_bgr.shape:
             return True
-        return float(np.abs(glance - before).mean()) >= self.options.scene_change
+        cv2 = import_cv2()
+        return bool(cv2.norm(glance, before, cv2.NORM_L1) >= self.options.scene_change * glance.size)
 
-    def _follow(self, frame_bgr: Pixels, now_s: float) -> list[_Track] | None:
-        """Move the tracks that were there in the frame before; None where detection has to tell what became of one."""
+    def _follow(self, frame_bgr: Pixels, now_s: float) -> tuple[list[_Track], bool]:
+        """Move the tracks that were there in the frame before; tell also whether that accounts for all of them.
+
+        Where it does not, only detection can say what became of a face.
+        """
         alive = [track for track in self._tracks if track.alive]
-        found = self._pipeline.detector.follow(frame_bgr, [track.found.box_xyxy for track in alive])
-        if any(detection is None for detection in found):
-            return None
+        found = self._pipeline.detector.follow(frame_bgr, [track.expected_box(now_s) for track in alive])
         for track, detection in zip(alive, found, strict=True):
-            if detection is not None:
-                track.found, track.seen_s = detection, now_s
-        if self._two_became_one(alive):
-            return None
-        return alive
+            if detection is None:
+                track.alive = False
+            else:
+                track.move_to(detection, now_s)
+        seen = [track for track in alive if track.alive]
+        self._end_followers(seen)
+        still_seen = [track for track in seen if track.alive]
+        return still_seen, len(still_seen) == len(alive)
 
-    def _two_became_one(self, tracks: Sequence[_Track]) -> bool:
-        """Tell whether two tracks follow the same face now: only detection can say which of them lost its own."""
+    def _end_followers(self, tracks: Sequence[_Track]) -> None:
+        """Where two tracks follow the same face now, end the one that is less sure of it."""
         if len(tracks) < 2:
-            return False
-        overlaps = _overlaps([track.found for track in tracks], [track.found for track in tracks])
-        np.fill_diagonal(overlaps, 0.0)
-        return bool(overlaps.max() > 0.5)
+            return
+        boxes = [track.found.box_xyxy for track in tracks]
+        overlaps = _overlaps(boxes, boxes)
+        for one, other in np.argwhere(np.triu(overlaps, k=1) > _SAME_PLACE_IOU).tolist():
+            min(tracks[one], tracks[other], key=lambda track: track.found.detection_score).alive = False
 
     def _match(self, detections: Sequence[Detection], now_s: float) -> list[_Track]:
         """Give each detection the track whose box it overlaps most, best pair first, or a new one."""
         seen: list[_Track] = []
         waiting = dict(enumerate(detections))
         if self._tracks and detections:
-            overlaps = _overlaps([track.found for track in self._tracks], detections)
+            overlaps = self._overlaps_with_tracks(detections, now_s)
             for flat in np.argsort(-overlaps, axis=None, kind="stable").tolist():
                 row, column = divmod(flat, len(detections))
                 if overlaps[row, column] < _SAME_FACE_IOU:
                     break
                 track = self._tracks[row]
                 if column in waiting and track not in seen:
-                    track.found, track.seen_s = waiting.pop(column), now_s
+                    track.move_to(waiting.pop(column), now_s)
                     seen.append(track)
         for detection in waiting.values():
-            seen.append(_Track(number=self._next_number, found=detection, seen_s=now_s))
+            seen.append(
+                _Track(number=self._next_number, found=detection, seen_s=now_s, step_xy=np.zeros(2, np.float32))
+            )
             self._next_number += 1
         lost = [track for track in self._tracks if track not in seen]
         for track in self._tracks:
@@ -201,6 +308,12 @@ class FaceTracker:
         remembered = [track for track in lost if now_s - track.seen_s <= self.options.forget_after_s]
         self._tracks = seen + remembered
         return seen
+
+    def _overlaps_with_tracks(self, detections: Sequence[Detection], now_s: float) -> Floats:
+        """Return how much each detection overlaps each track, where that was or where it should be by now."""
+        boxes = [found.box_xyxy for found in detections]
+        there = _overlaps([track.found.box_xyxy for track in self._tracks], boxes)
+        return np.maximum(there, _overlaps([track.expected_box(now_s) for track in self._tracks], boxes))
 
     def _classify(self, frame_bgr: Pixels, seen: Sequence[_Track], now_s: float) -> dict[str, float]:
         """Classify all faces where that is due, else those that never were; return what it took."""
@@ -239,43 +352,64 @@ class FaceTracker:
             track_id=track.number,
         )
 
-    def _adapt(self, cost_ms: float, *, detected_now: bool) -> None:
-        """Choose the interval whose mean cost keeps within the bound: (detecting + (n - 1) following) / n."""
-        if detected_now:
-            self._detecting_ms = self._detecting_ms.with_sample(cost_ms)
-        else:
-            self._following_ms = self._following_ms.with_sample(cost_ms)
-        bound_ms = self.options.max_latency_ms
-        if bound_ms is None or self._detecting_ms.mean is None:
-            return
-        detecting_ms, following_ms = self._detecting_ms.mean, self._following_ms.mean or 0.0
-        if detecting_ms <= bound_ms:
-            wanted = 1
-        elif following_ms >= bound_ms:
-            wanted = self.options.detect_every
-        else:
-            wanted = math.ceil((detecting_ms - following_ms) / (bound_ms - following_ms))
-        self.interval_frames = min(wanted, self.options.detect_every)
+
+class _Budget:
+    """Time that frames earn and looking at them spends.
+
+    A detection is paid in advance, by what the ones before took. Following is not: what it takes more than was there
+    has to be earned before the next. The first two detections are free: in one engines prepare, the other tells what it
+    takes.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, per_frame_s: float = 0.0, per_second_s: float = 0.0) -> None:
+        self._clock = clock
+        self._per_frame_s, self._per_second_s = per_frame_s, per_second_s
+        self._saved_s = 0.0
+        self._detecting = _Average()
+        self._started = 0.0
+
+    def begin_frame(self, elapsed_s: float) -> None:
+        """Start the frame's clock; it earns its share, after `elapsed_s` of the stream's time."""
+        self._started = self._clock()
+        self._saved_s += self._per_frame_s + self._per_second_s * elapsed_s
+
+    def can_detect(self) -> bool:
+        return self._is_free() or self._saved_s >= self._detecting.mean_s
+
+    def can_follow(self, share: float) -> bool:
+        """Tell whether there is more than `share` of what the next detection takes."""
+        return self._saved_s > share * self._detecting.mean_s
+
+    def end_frame(self, *, detected: bool) -> None:
+        cost_s = self._clock() - self._started
+        if not (detected and self._is_free()):
+            self._saved_s -= cost_s
+        if detected:
+            self._detecting = self._detecting.with_sample(cost_s)
+        most_s = _MOST_SAVED_DETECTIONS * self._detecting.mean_s
+        self._saved_s = min(max(self._saved_s, -most_s), most_s)
+
+    def _is_free(self) -> bool:
+        return self._detecting.n_samples < 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Average:
-    """A mean that forgets: of about the last _COST_MEMORY samples; None before the first."""
+    """A mean that forgets: of about the last _COST_MEMORY samples, and not of the first once there is a second."""
 
-    mean: float | None = None
+    mean_s: float = 0.0
+    n_samples: int = 0
 
-    def with_sample(self, value: float) -> _Average:
-        if self.mean is None:
-            return _Average(value)
-        return _Average(self.mean + (value - self.mean) / _COST_MEMORY)
+    def with_sample(self, value_s: float) -> _Average:
+        share = 1.0 if self.n_samples < 2 else 1 / _COST_MEMORY
+        return _Average(self.mean_s + share * (value_s - self.mean_s), self.n_samples + 1)
 
 
-def _overlaps(first: Sequence[Detection], second: Sequence[Detection]) -> npt.NDArray[np.float32]:
-    """Return intersection over union of every pair: float32 (len(first), len(second))."""
-    one = np.stack([found.box_xyxy for found in first])[:, np.newaxis]
-    other = np.stack([found.box_xyxy for found in second])[np.newaxis]
+def _overlaps(first: Sequence[Floats], second: Sequence[Floats]) -> Floats:
+    """Return intersection over union of every pair of boxes: float32 (len(first), len(second))."""
+    one, other = np.stack(first)[:, np.newaxis], np.stack(second)[np.newaxis]
     low, high = np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])
     shared = np.maximum(high - low, 0).prod(axis=-1)
     areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (one, other)]
-    overlaps: npt.NDArray[np.float32] = shared / np.maximum(areas[0] + areas[1] - shared, 1e-6)
+    overlaps: Floats = shared / np.maximum(areas[0] + areas[1] - shared, 1e-6)
     return overlaps

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
+import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +18,21 @@ from fer_edge.errors import FerEdgeError
 
 if TYPE_CHECKING:
     from fer_edge.pipeline import EmotionPipeline
-    from fer_edge.sources import Frame, Source
+    from fer_edge.sinks import FanOut, SinkOptions
+    from fer_edge.sources import Frame, LiveOptions, Source
     from fer_edge.tracking import FaceTracker
 
 __all__ = ["COMMAND"]
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a photo, a folder of photos, or a video file")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a photo, a folder of photos, a video file, a camera (0, picamera), a stream (rtsp://…), gst:… or raw:…",
+    )
+    parser.add_argument("--size", metavar="WxH", help="asked of a camera, e.g. 1280x720 (its own)")
+    parser.add_argument("--fps", type=float, metavar="N", help="frames per second asked of a camera (its own)")
     parser.add_argument("--bundle", type=Path, metavar="PATH", help="bundle folder or .zip (the one installed)")
     parser.add_argument("--engine", metavar="NAME", help="litert (or tflite), onnx, openvino (the first installed)")
     parser.add_argument("--precision", metavar="NAME", help="of the classifier: int8, float32 (the bundle's first)")
@@ -34,16 +44,38 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--detect-every",
         type=int,
         metavar="N",
-        help="of a video: detect in every N-th frame at least, follow faces between (10; 1 follows none)",
+        help="of a video: detect in every N-th frame at least, follow faces between (15; 1 follows none)",
     )
     parser.add_argument(
         "--max-latency-ms",
         type=float,
         metavar="MS",
-        help="of a video: detect as often as a frame takes no longer than this on average",
+        help="of a video: take no longer than this for a frame on average; detect as often as that allows, skip frames "
+        "where not even following does",
+    )
+    parser.add_argument(
+        "--max-cpu",
+        type=float,
+        metavar="PERCENT",
+        help="of a video: the same for what the analysis uses of one processor core in the video's time",
     )
     parser.add_argument(
         "--annotate", type=Path, metavar="PATH", help="write an annotated photo, folder of photos, or video"
+    )
+    parser.add_argument(
+        "--sink",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="where results go, may be repeated: stdout, jsonl:PATH, unix:PATH, mqtt://HOST/TOPIC-PREFIX, "
+        "prometheus:HOST:PORT (stdout)",
+    )
+    parser.add_argument(
+        "--preview",
+        nargs="?",
+        const="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="behind SOURCE: show a video or camera live in the browser, on this machine alone if nothing is said",
     )
     parser.add_argument("--text", action="store_true", help="lines for people instead of JSON Lines")
     parser.add_argument("--force", action="store_true", help="replace what --annotate names where it exists")
@@ -52,7 +84,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from fer_edge._cv2 import import_cv2
     from fer_edge.annotate import open_annotation
-    from fer_edge.frame_record import frame_record, frame_text
+    from fer_edge.frame_record import frame_text
+    from fer_edge.sinks import FrameResult, open_sinks
     from fer_edge.sources import open_source
 
     # A process of our own may limit OpenCV's workers; a library inside somebody's firmware must not.
@@ -61,16 +94,31 @@ def _run(arguments: argparse.Namespace) -> int:
 
     def report(error: FerEdgeError) -> None:
         failures.append(error)
-        sys.stderr.write(f"fer-edge: error: {error}\n")
+        _tell(f"error: {error}")
 
-    with (
-        open_source(arguments.source, report) as source,
-        open_annotation(
-            arguments.annotate, source, source_path=Path(arguments.source), force=arguments.force
-        ) as annotation,
-    ):
+    opened: list[FanOut] = []
+
+    def tell_state(online: bool, reason: str) -> None:
+        # From the thread that reads the camera, which runs before there are sinks.
+        _tell(f"{'online' if online else 'offline'}: {reason}")
+        for sinks in opened:
+            sinks.source_state(online, reason)
+
+    sink_options = _sink_options(arguments)
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(arguments.source, report, live=_live_options(arguments, tell_state)))
+        annotation = stack.enter_context(
+            open_annotation(arguments.annotate, source, source_path=Path(arguments.source), force=arguments.force)
+        )
+        sinks = stack.enter_context(
+            open_sinks(sink_options, is_tracked=source.kind not in ("photo", "folder"), tell=_tell)
+        )
+        _add_preview(sinks, source, arguments.preview)
+        opened.append(sinks)
         pipeline = _pipeline(arguments)
         tracker = _tracker(pipeline, source, arguments)
+        if source.is_live:
+            stack.enter_context(_signals_close(source))
         for frame, decode_ms in _timed(source):
             if tracker is None:
                 analysis = pipeline.analyse(frame.image_bgr)
@@ -78,13 +126,93 @@ def _run(arguments: argparse.Namespace) -> int:
                 analysis = tracker.analyse(frame.image_bgr, frame.time_s)
             if arguments.text:
                 sys.stdout.write(frame_text(frame, analysis, pipeline.labels) + "\n")
-            else:
-                sys.stdout.write(json.dumps(frame_record(frame, analysis, pipeline.labels, decode_ms)) + "\n")
-            sys.stdout.flush()  # who reads a pipe wants each frame now
+                sys.stdout.flush()  # who reads a pipe wants each frame now
+            sinks.write(
+                FrameResult(
+                    frame=frame,
+                    analysis=analysis,
+                    labels=pipeline.labels,
+                    decode_ms=decode_ms,
+                    n_dropped=source.n_dropped,
+                    skipped=None if tracker is None else tracker.skipped,
+                )
+            )
             annotation.write(frame, analysis, pipeline.labels)
+        n_dropped = source.n_dropped
+    if tracker is not None and tracker.n_skipped:
+        _tell(f"{tracker.n_skipped} frames were skipped to keep within the bound")
+    if n_dropped:
+        _tell(f"{n_dropped} frames were dropped: newer ones came before they were read")
     if arguments.annotate and arguments.text:
         sys.stdout.write(f"annotated: {arguments.annotate}\n")
-    return 1 if failures else 0
+    return 1 if failures or any(sinks.n_lost_by_sink().values()) else 0
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"fer-edge: {line}\n")
+
+
+def _live_options(arguments: argparse.Namespace, on_state: Callable[[bool, str], object]) -> LiveOptions:
+    """Return what is asked of a camera.
+
+    Raises:
+        UsageError: the size or the rate can be none.
+    """
+    from fer_edge.errors import UsageError
+    from fer_edge.sources import LiveOptions
+
+    size_wh = None
+    if arguments.size is not None:
+        found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", arguments.size)
+        if found is None:
+            raise UsageError(f"--size: expected width and height in pixels, e.g. 1280x720, found {arguments.size!r}")
+        size_wh = (int(found[1]), int(found[2]))
+    try:
+        return LiveOptions(size_wh=size_wh, fps=arguments.fps, on_state=on_state)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _add_preview(sinks: FanOut, source: Source, address: str | None) -> None:
+    """Serve the live page where it is asked for, and say where."""
+    from fer_edge.errors import UsageError
+
+    if address is None:
+        return
+    if source.kind in ("photo", "folder"):
+        raise UsageError(f"--preview: expected a video or camera, found a {source.kind}; leave it out")
+    from fer_edge.preview import PreviewServer
+
+    preview = PreviewServer(address)
+    sinks.add("preview", preview)
+    _tell(f"preview at {preview.url}")
+
+
+@contextmanager
+def _signals_close(source: Source) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a live source as a file ends, so that all that was written is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: source.close()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _sink_options(arguments: argparse.Namespace) -> list[SinkOptions]:
+    """Return the sinks asked for; where nothing was, standard output, which --text takes for itself."""
+    from fer_edge.errors import UsageError
+    from fer_edge.sinks import parse_sink
+
+    specs = arguments.sink or ([] if arguments.text else ["stdout"])
+    options = [parse_sink(spec) for spec in specs]
+    if arguments.text and any(each.kind == "stdout" for each in options):
+        raise UsageError("--text and --sink stdout would both write to standard output; leave one out")
+    return options
 
 
 def _pipeline(arguments: argparse.Namespace) -> EmotionPipeline:
@@ -113,18 +241,18 @@ def _tracker(pipeline: EmotionPipeline, source: Source, arguments: argparse.Name
     from fer_edge.errors import UsageError
     from fer_edge.tracking import FaceTracker, TrackerOptions
 
-    given = {
-        name: value
-        for name, value in (("detect_every", arguments.detect_every), ("max_latency_ms", arguments.max_latency_ms))
-        if value is not None
+    options = {
+        "--detect-every": ("detect_every", arguments.detect_every),
+        "--max-latency-ms": ("max_latency_ms", arguments.max_latency_ms),
+        "--max-cpu": ("max_cpu_percent", arguments.max_cpu),
     }
-    if source.kind != "video":
+    given = {word: option for word, option in options.items() if option[1] is not None}
+    if source.kind in ("photo", "folder"):
         if given:
-            options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise UsageError(f"{options}: expected a video, found a {source.kind}; leave it out")
+            raise UsageError(f"{' and '.join(given)}: expected a video, found a {source.kind}; leave it out")
         return None
     try:
-        return FaceTracker(pipeline, TrackerOptions(**given))
+        return FaceTracker(pipeline, TrackerOptions(**dict(given.values())))
     except ValueError as error:
         raise UsageError(str(error)) from error
 

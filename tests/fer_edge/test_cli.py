@@ -76,8 +76,8 @@ def test_a_commands_summary_is_the_one_in_the_help(name):
     [
         pytest.param("rnu", "did you mean run?", id="near"),
         pytest.param("trian", "did you mean train?", id="near another"),
-        pytest.param("xyzzy", "commands: run, train, ", id="far"),
-        pytest.param("--verbose", "commands: run, train, ", id="an option"),
+        pytest.param("xyzzy", "commands: run, bulk, train, ", id="far"),
+        pytest.param("--verbose", "commands: run, bulk, train, ", id="an option"),
     ],
 )
 def test_an_unknown_command(capsys, word, hint):

@@ -24,6 +24,9 @@ ONLY_IN = {
     "tflite_runtime": "engines/litert.py",
     "onnxruntime": "engines/onnx.py",
     "openvino": "engines/openvino.py",
+    "picamera2": "sources/picamera.py",
+    "pyarrow": "bulk/_arrow.py",
+    "paho": "sinks/mqtt_link.py",
 }
 
 CODE = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from fer_edge import Detection, EmotionPipeline, FaceTracker, TrackerOptions
+from fer_edge.errors import InputError
 from fer_edge.images import read_image
 from fer_edge.sources import open_source
+from fer_edge.testing import FakeClock
 
 LABELS = ("angry", "happy", "neutral")
 
@@ -77,11 +80,12 @@ def ids(analysis):
 def test_detection_runs_now_and_then_and_the_face_keeps_its_number():
     pipeline = Scripted({number: [face_at(10 + 2 * number)] for number in range(25)})
     tracker, found = run(pipeline, 25, detect_every=10)
-    assert pipeline.detected == [0, 10, 20]
-    assert pipeline.followed == [number for number in range(25) if number % 10]
+    # After 2, 4, 8 and 10 frames.
+    assert pipeline.detected == [0, 2, 6, 14, 24]
+    assert pipeline.followed == [number for number in range(25) if number not in pipeline.detected]
     assert [ids(analysis) for analysis in found] == [[1]] * 25
     assert [float(analysis.faces[0].box_xyxy[0]) for analysis in found] == [10 + 2 * number for number in range(25)]
-    assert tracker.detections == 3
+    assert tracker.n_detections == 5
     assert list(found[0].stages_ms) == ["follow", "pyramid", "pnet", "crop", "classify"]
     assert list(found[1].stages_ms) == ["follow", "crop", "classify"]
 
@@ -93,17 +97,18 @@ def test_every_frame_where_that_is_asked_for():
 
 
 def test_an_empty_picture_is_not_searched_in_every_frame():
-    pipeline = Scripted({12: [face_at(10)], 13: [face_at(10)], **{n: [face_at(10)] for n in range(14, 22)}})
-    _, found = run(pipeline, 22, detect_every=10)
-    assert pipeline.detected == [0, 10, 20]
-    assert [ids(analysis) for analysis in found] == [[]] * 20 + [[1]] * 2
+    """Two frames after the face was found the next detection runs."""
+    pipeline = Scripted({n: [face_at(10)] for n in range(12, 24)})
+    _, found = run(pipeline, 24, detect_every=10)
+    assert pipeline.detected == [0, 2, 6, 14, 16, 20]
+    assert [ids(analysis) for analysis in found] == [[]] * 14 + [[1]] * 10
 
 
 def test_a_lost_face_is_searched_for_at_once():
     faces = {number: [face_at(10), face_at(100)] for number in range(4)} | {n: [face_at(10)] for n in range(4, 9)}
     pipeline = Scripted(faces)
     _, found = run(pipeline, 9, detect_every=10)
-    assert pipeline.detected == [0, 4]
+    assert pipeline.detected == [0, 2, 4, 6]
     assert [ids(analysis) for analysis in found] == [[1, 2]] * 4 + [[1]] * 5
 
 
@@ -145,11 +150,11 @@ def test_two_tracks_on_one_face_are_sorted_out_by_detection():
 )
 def test_a_cut(difference, cut):
     """The whole picture changes its shade: by less than the bound it is light, by more another scene."""
-    pipeline = Scripted({number: [face_at(10)] for number in range(6)})
-    shades = dict.fromkeys(range(3, 6), difference)
-    _, found = run(pipeline, 6, shades, scene_change=30.0)
-    assert pipeline.detected == ([0, 3] if cut else [0])
-    assert ids(found[5]) == [2 if cut else 1]
+    pipeline = Scripted({number: [face_at(10)] for number in range(8)})
+    shades = dict.fromkeys(range(4, 8), difference)
+    _, found = run(pipeline, 8, shades, scene_change=30.0)
+    assert pipeline.detected == ([0, 3, 4, 7] if cut else [0, 3])
+    assert ids(found[7]) == [2 if cut else 1]
 
 
 def test_a_frame_of_another_size_is_another_scene():
@@ -199,33 +204,152 @@ def test_labels_do_not_flicker(hysteresis, changes):
     assert sum(one != other for one, other in pairwise(labels)) == changes
 
 
+class Costly(Scripted):
+    """A scripted pipeline whose work takes time on a clock: 20 ms to detect, 2 to follow, nothing to classify."""
+
+    def __init__(self, faces, first_ms=20.0):
+        super().__init__(faces)
+        self.clock = FakeClock()
+        self.first_ms, self.follow_ms = first_ms, 2.0
+
+    def analyse(self, frame):
+        self.clock.advance(0.020 if self.detected else self.first_ms / 1000)
+        return super().analyse(frame)
+
+    def follow(self, frame, boxes):
+        self.clock.advance(self.follow_ms / 1000)
+        return super().follow(frame, boxes)
+
+
+def run_with_bound(pipeline, n_frames, fps=25, **options):
+    """Return the tracker, what it found, and the clock's mean in ms for a frame."""
+    still = FakeClock()
+    clocks = {"clock": pipeline.clock, "cpu_clock": still}
+    if "max_cpu_percent" in options:
+        clocks = {"clock": still, "cpu_clock": pipeline.clock}
+    tracker = FaceTracker(pipeline, TrackerOptions(**options), **clocks)
+    found = []
+    for number in range(n_frames):
+        analysis = tracker.analyse(pipeline.frame(number), number / fps)
+        found.append((tracker.skipped, analysis))
+    return tracker, found, 1000 * pipeline.clock.now_s / n_frames
+
+
 @pytest.mark.parametrize(
-    ("bound_ms", "interval"),
+    ("bound_ms", "n_detections", "n_followed"),
     [
-        pytest.param(25.0, 1, id="room for every frame"),
-        # 20 and 2 ms: (20 + 3 * 2) / 4 = 6.5, and 3 frames would take 8.
-        pytest.param(7.0, 4, id="every fourth"),
-        pytest.param(2.5, 30, id="bounded by detect_every"),
-        pytest.param(1.0, 30, id="less than following takes"),
+        pytest.param(25.0, 1000, 0, id="room for every frame"),
+        # Of 7 ms, 5 are left beside following; detection takes 18 more than that: one in 3.6 frames.
+        pytest.param(7.0, 278, 722, id="as often as there is room"),
+        pytest.param(4.0, 111, 889, id="one in nine"),
+        # Detection gets 20 ms in 10 frames, that is 2 of 3; following takes 2 and gets 1: every other frame of nine.
+        pytest.param(3.0, 100, 500, id="following is skipped"),
+        # 20 frames earn what one detection takes, and nothing is left.
+        pytest.param(1.0, 50, 0, id="detection alone"),
     ],
 )
-def test_detection_is_as_frequent_as_the_bound_allows(bound_ms, interval):
-    tracker = FaceTracker(Scripted({}), TrackerOptions(detect_every=30, max_latency_ms=bound_ms))
-    assert tracker.interval_frames == 1
-    for _ in range(3):
-        tracker._adapt(20.0, detected_now=True)
-        tracker._adapt(2.0, detected_now=False)
-    assert tracker.interval_frames == interval
+@pytest.mark.parametrize("kind", ["latency", "processor time"])
+def test_the_mean_keeps_within_the_bound(bound_ms, n_detections, n_followed, kind):
+    """The first two detections, which tell what one takes, come on top: 40 ms in 1000 frames."""
+    pipeline = Costly({number: [face_at(10)] for number in range(1000)})
+    # At 20 frames a second a frame lasts 50 ms.
+    options = {"max_latency_ms": bound_ms} if kind == "latency" else {"max_cpu_percent": 100 * bound_ms / 50}
+    tracker, found, mean_ms = run_with_bound(pipeline, 1000, fps=20, detect_every=10, **options)
+    assert mean_ms <= min(bound_ms, 20.0) + 0.04
+    assert mean_ms >= 0.95 * min(bound_ms, 20.0)
+    assert tracker.n_detections == pytest.approx(n_detections, rel=0.04, abs=3)
+    assert len(pipeline.followed) == pytest.approx(n_followed, rel=0.04, abs=3)
+    assert tracker.n_skipped == 1000 - tracker.n_detections - len(pipeline.followed)
+    assert tracker.n_skipped == sum(skipped for skipped, _ in found)
 
 
-def test_costs_are_averaged():
-    tracker = FaceTracker(Scripted({}), TrackerOptions(detect_every=30, max_latency_ms=10.0))
-    tracker._adapt(2.0, detected_now=False)
-    tracker._adapt(10.0, detected_now=True)
-    assert tracker.interval_frames == 1
-    # One slow frame in eight parts: 10 + (26 - 10) / 8 = 12 ms; (12 + 2) / 2 = 7.
-    tracker._adapt(26.0, detected_now=True)
-    assert tracker.interval_frames == 2
+def test_what_engines_take_to_prepare_is_not_what_a_detection_takes():
+    pipeline = Costly({number: [face_at(10)] for number in range(100)}, first_ms=3000.0)
+    run_with_bound(pipeline, 100, max_latency_ms=7.0)
+    assert len(pipeline.detected) == pytest.approx(28, abs=3)
+
+
+def test_both_bounds_are_kept():
+    """10 % of 40 ms are 4: the tighter of the two."""
+    pipeline = Costly({number: [face_at(10)] for number in range(500)})
+    tracker = FaceTracker(
+        pipeline,
+        TrackerOptions(max_latency_ms=7.0, max_cpu_percent=10.0),
+        clock=pipeline.clock,
+        cpu_clock=pipeline.clock,
+    )
+    for number in range(500):
+        tracker.analyse(pipeline.frame(number), number / 25)
+    assert 1000 * pipeline.clock.now_s / 500 == pytest.approx(4.0, abs=0.15)
+
+
+def test_a_skipped_frame_has_the_faces_of_the_one_before():
+    pipeline = Costly({number: [face_at(10 + number)] for number in range(200)})
+    tracker, found, _ = run_with_bound(pipeline, 200, max_latency_ms=2.0)
+    assert tracker.n_skipped > 50
+    for (_, before), (skipped, now) in pairwise(found):
+        if skipped:
+            assert now.faces is before.faces
+            assert (now.detect_ms, now.classify_ms, now.stages_ms) == (0.0, 0.0, {})
+    assert {number for _, analysis in found for number in ids(analysis)} == {1}
+
+
+def test_a_cut_in_a_frame_that_is_skipped():
+    """What is not looked at after a cut has no faces, those of the other scene least of all."""
+    pipeline = Costly({number: [face_at(10)] for number in range(300)})
+    tracker = FaceTracker(pipeline, TrackerOptions(max_latency_ms=1.0), clock=pipeline.clock)
+    found = []
+    for number in range(300):
+        analysis = tracker.analyse(pipeline.frame(number, 100 if number >= 205 else 0), number / 25)
+        found.append((tracker.skipped, ids(analysis)))
+    assert found[204] == (True, [1])
+    searched = next(number for number in pipeline.detected if number >= 205)
+    assert searched > 205
+    assert found[205:searched] == [(True, [])] * (searched - 205)
+    assert found[searched] == (False, [2])
+
+
+def test_a_lost_face_is_searched_for_when_the_bound_allows():
+    """It keeps its number if that is in time."""
+    gone = range(101, 104)
+    pipeline = Costly({n: [face_at(10), *([] if n in gone else [face_at(100)])] for n in range(200)})
+    _, found, mean_ms = run_with_bound(pipeline, 200, max_latency_ms=4.0)
+    assert mean_ms <= 4.0 + 40 / 200
+    assert [ids(found[n][1]) for n in (100, 101, 150)] == [[1, 2], [1], [1, 2]]
+
+
+def test_a_gap_in_the_stream_saves_for_no_more_than_three_detections():
+    """What the gap earned pays for one, and the rest is kept for two."""
+    pipeline = Costly({number: [face_at(10)] for number in range(60)})
+    tracker = FaceTracker(pipeline, TrackerOptions(max_cpu_percent=10.0), cpu_clock=pipeline.clock)
+    for number in range(60):
+        tracker.analyse(pipeline.frame(number), number / 25 + (3600 if number >= 30 else 0))
+    later = [number for number in pipeline.detected if number >= 30]
+    assert later[:3] == [30, 31, 32]
+    assert later[3] > 36
+
+
+def test_a_machine_that_was_busy_once_does_not_stop_following_for_long():
+    """One frame takes 2 s, for which a frame earns 4 ms; two detections, 40 ms, are earned again in 10 frames."""
+    pipeline = Costly({number: [face_at(10)] for number in range(100)})
+    tracker = FaceTracker(pipeline, TrackerOptions(max_latency_ms=4.0), clock=pipeline.clock)
+    skipped = []
+    for number in range(100):
+        if number == 50:
+            pipeline.follow_ms = 2000.0
+        tracker.analyse(pipeline.frame(number), number / 25)
+        pipeline.follow_ms = 2.0
+        skipped.append(tracker.skipped)
+    assert 10 <= sum(skipped[51:]) <= 20
+    assert not any(skipped[75:])
+
+
+def test_a_face_that_walks_fast_is_looked_for_where_it_should_be():
+    """It moves by 18 px a frame: following alone looks 10 px around, so the first step is found by detection."""
+    pipeline = Scripted({number: [face_at(10 + 18 * number)] for number in range(20)})
+    _, found = run(pipeline, 20, detect_every=100)
+    assert pipeline.detected == [0, 1]
+    assert [ids(analysis) for analysis in found] == [[1]] * 20
 
 
 def test_without_times_frames_are_25_a_second():
@@ -243,6 +367,7 @@ def test_without_times_frames_are_25_a_second():
         ({"classify_every": 0}, "classify_every: expected 1 or more, found 0"),
         ({"max_latency_ms": 0.0}, "max_latency_ms: expected a number above 0, found 0"),
         ({"max_latency_ms": math.nan}, "max_latency_ms: expected a number above 0, found nan"),
+        ({"max_cpu_percent": -5.0}, "max_cpu_percent: expected a number above 0, found -5"),
         ({"smoothing_s": -1.0}, "smoothing_s: expected 0 or more, found -1"),
         ({"forget_after_s": math.inf}, "forget_after_s: expected 0 or more, found inf"),
         ({"hysteresis": 1.0}, "hysteresis: expected 0 to 1, found 1"),
@@ -252,6 +377,23 @@ def test_without_times_frames_are_25_a_second():
 def test_options_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         TrackerOptions(**options)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(None, id="nothing"),
+        pytest.param(np.zeros((120, 160), np.uint8), id="grey"),
+        pytest.param(np.zeros((120, 160, 3), np.float32), id="float"),
+    ],
+)
+@pytest.mark.parametrize("n_before", [0, 1])
+def test_what_is_no_frame(frame, n_before):
+    tracker = FaceTracker(EmotionPipeline())
+    for _ in range(n_before):
+        tracker.analyse(np.zeros((120, 160, 3), np.uint8))
+    with pytest.raises(InputError, match="frame: expected a numpy array uint8"):
+        tracker.analyse(frame)
 
 
 def test_a_still_camera_follows_what_detection_found(tmp_path):
@@ -265,7 +407,7 @@ def test_a_still_camera_follows_what_detection_found(tmp_path):
     last = None
     for _ in range(30):
         (last,) = tracker.analyse(photo).faces
-    assert tracker.detections == 1
+    assert tracker.n_detections == 1
     assert last.track_id == 1
     assert np.abs(last.box_xyxy - first.box_xyxy).max() < 6
     np.testing.assert_allclose(last.landmarks_xy, first.landmarks_xy, atol=4)
@@ -274,15 +416,24 @@ def test_a_still_camera_follows_what_detection_found(tmp_path):
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "numbers", "least_recall", "most_changes"),
-    [("WolfgangLanger_Pexels.mp4", {1}, 1.0, 4), ("face_noface.mov", {1}, 0.99, 2), ("no_face.mp4", set(), 1.0, 0)],
+    ("name", "n_numbers", "least_recall", "most_extra", "most_changes", "most_detected"),
+    [
+        ("WolfgangLanger_Pexels.mp4", 1, 1.0, 0, 4, 1 / 8),
+        ("face_noface.mov", 1, 0.99, 1, 2, 1 / 8),
+        ("no_face.mp4", 0, 1.0, 0, 0, 1 / 8),
+        # Ten people cross each other's way in four seconds; what is missed came in between two detections.
+        ("several_faces_1080p.mp4", 10, 0.93, 10, 5, 0.4),
+    ],
+    ids=lambda value: value.split(".")[0] if isinstance(value, str) else "",
 )
-def test_a_video_is_seen_as_if_every_frame_were_searched(data_folder: Path, name, numbers, least_recall, most_changes):
+def test_a_video_is_seen_as_if_every_frame_were_searched(
+    data_folder: Path, name, n_numbers, least_recall, most_extra, most_changes, most_detected
+):
     pipeline = EmotionPipeline()
     tracker = FaceTracker(pipeline)
     found = expected = extra = changes = n_frames = 0
     shown: dict[int, str] = {}
-    seen_numbers = set()
+    n_shown: Counter[int] = Counter()
     for frame in open_source(str(data_folder / "videos" / name)):
         searched = pipeline.detector(frame.image_bgr)
         faces = tracker.analyse(frame.image_bgr, frame.time_s).faces
@@ -293,12 +444,13 @@ def test_a_video_is_seen_as_if_every_frame_were_searched(data_folder: Path, name
         for face in faces:
             changes += shown.get(face.track_id, face.emotion) != face.emotion
             shown[face.track_id] = face.emotion
-            seen_numbers.add(face.track_id)
-    assert seen_numbers == numbers
+            n_shown[face.track_id] += 1
+    # What detection finds in single frames has numbers too.
+    assert sum(n >= 10 for n in n_shown.values()) <= n_numbers
     assert found >= least_recall * expected
-    assert extra <= 0.01 * n_frames
+    assert extra <= most_extra
     assert changes <= most_changes
-    assert tracker.detections <= n_frames / 8
+    assert tracker.n_detections <= most_detected * n_frames
 
 
 def overlap(a, b):

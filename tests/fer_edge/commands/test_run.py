@@ -234,9 +234,10 @@ def test_a_video_gives_a_record_a_frame_and_an_annotated_video(run, tmp_path, de
 @pytest.mark.parametrize(
     ("words", "n_searched"),
     [
-        pytest.param([], 2, id="every tenth frame"),
+        pytest.param([], 3, id="now and then"),
         pytest.param(["--detect-every", "1"], 12, id="every frame"),
         pytest.param(["--max-latency-ms", "60000"], 12, id="time for every frame"),
+        pytest.param(["--max-cpu", "1e6"], 12, id="processor time for every frame"),
     ],
 )
 def test_how_often_a_video_is_searched(run, tmp_path, demo_bgr, words, n_searched, monkeypatch):
@@ -248,15 +249,30 @@ def test_how_often_a_video_is_searched(run, tmp_path, demo_bgr, words, n_searche
     assert (code, len(records), len(searched)) == (0, 12, n_searched)
 
 
+def test_frames_that_a_bound_leaves_out_are_told_and_counted(run, tmp_path, demo_bgr):
+    """0.001 % of a core: the first two frames tell what detection takes, and no other can be afforded."""
+    write_video(tmp_path / "clip.mp4", [demo_bgr] * 12)
+    code, records, err = run(tmp_path / "clip.mp4", "--max-cpu", "0.001")
+    skipped = [record["skipped"] for record in records]
+    assert (code, len(records)) == (0, 12)
+    assert skipped == [False] * 2 + [True] * 10
+    assert err == "fer-edge: 10 frames were skipped to keep within the bound\n"
+    assert [face["track_id"] for record in records for face in record["faces"]] == [1] * 12
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["clip.mp4", "--detect-every", "0"], "detect_every: expected 1 or more, found 0"),
         (["clip.mp4", "--max-latency-ms", "nan"], "max_latency_ms: expected a number above 0, found nan"),
+        (["clip.mp4", "--max-cpu", "0"], "max_cpu_percent: expected a number above 0, found 0"),
         (["photo.png", "--detect-every", "5"], "--detect-every: expected a video, found a photo; leave it out"),
-        ([".", "--max-latency-ms", "5"], "--max-latency-ms: expected a video, found a folder; leave it out"),
+        (
+            [".", "--max-latency-ms", "5", "--max-cpu", "30"],
+            "--max-latency-ms and --max-cpu: expected a video, found a folder; leave it out",
+        ),
     ],
-    ids=["interval", "bound", "photo", "folder"],
+    ids=["interval", "latency", "processor time", "photo", "folder"],
 )
 def test_options_of_videos(run, tmp_path, demo_bgr, words, message):
     write_video(tmp_path / "clip.mp4", [demo_bgr])
