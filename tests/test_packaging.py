@@ -71,7 +71,14 @@ def test_wheel_holds_the_packages_and_nothing_beside_them(wheel):
     packages = {"fer_edge", "fer_edge_bench", "fer_edge_convert", "fer_edge_devices", "fer_edge_train"}
     assert {name.split("/")[0] for name in names} == packages | {f"fer_edge-{__version__}.dist-info"}
     assert {f"{package}/py.typed" for package in packages} <= set(names)
-    needed = {"fer_edge/assets/astronaut.png", "fer_edge_bench/claims.toml", "fer_edge_bench/report/style.css"}
+    needed = {
+        "fer_edge/assets/astronaut.png",
+        "fer_edge/models/peak/record.json",
+        "fer_edge/preview/page.html",
+        "fer_edge_bench/claims.toml",
+        "fer_edge_bench/report/style.css",
+        "fer_edge_devices/profiles/generic.toml",
+    }
     assert needed <= set(names)
     assert not [name for name in names if name.endswith((".pyc", ".part", ".keras"))]
 

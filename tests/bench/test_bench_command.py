@@ -41,7 +41,7 @@ def bench(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 def test_the_summary_is_the_command_lines() -> None:
     assert COMMAND.summary == _SUMMARIES["bench"] == "measure latency, memory and size on this device"
-    assert list(COMMAND.actions) == ["compare", "report", "table", "claims"]
+    assert list(COMMAND.actions) == ["compare", "report", "table", "claims", "scaling"]
 
 
 @needs_litert

@@ -15,6 +15,7 @@ from fer_edge.command import Command
 from fer_edge_bench.commands.claims import CLAIMS
 from fer_edge_bench.commands.compare import COMPARE
 from fer_edge_bench.commands.report import REPORT
+from fer_edge_bench.commands.scaling import SCALING
 from fer_edge_bench.commands.table import TABLE
 
 if TYPE_CHECKING:
@@ -285,5 +286,5 @@ COMMAND = Command(
     summary="measure latency, memory and size on this device",
     configure=_configure,
     run=_run,
-    actions={"compare": COMPARE, "report": REPORT, "table": TABLE, "claims": CLAIMS},
+    actions={"compare": COMPARE, "report": REPORT, "table": TABLE, "claims": CLAIMS, "scaling": SCALING},
 )

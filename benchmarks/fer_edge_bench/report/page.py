@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Iterator
 from pathlib import Path
 
 from fer_edge.files import write_text
 from fer_edge_bench.record import BenchRecord
+from fer_edge_bench.report.blocks import document_html, figure_html, table_html
 from fer_edge_bench.report.case_plots import latency_plot, stages_plot, streams_plot
 from fer_edge_bench.report.contents import best_case, circumstance_lines, headline_text, remarks, warnings
 from fer_edge_bench.report.figures import amount, interval, mb, ms
-from fer_edge_bench.report.plot import Plot
 from fer_edge_bench.report.svg import escape
-from fer_edge_bench.report.tables import Table, is_numeric, tables
+from fer_edge_bench.report.tables import tables
 from fer_edge_bench.report.timeline_plots import heat_plot, memory_plot
 from fer_edge_bench.report.trade_off import Accuracies, trade_off_plot
 from fer_edge_bench.streams import MIN_FRAMES
 
 __all__ = ["report_html", "write_report"]
 
-# Widths in pixels that plots are drawn for: a phone of 360 px without its margins, and a desktop's column.
-_NARROW_PX, _WIDE_PX = 328.0, 800.0
-# Nothing is loaded, not even by mistake; the page's own style is all that it needs.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 # Heading, plots and tables of each section, by key. One of which nothing was measured is left out.
 _SECTIONS = (
     ("A frame", ("latency",), ("frame",)),
@@ -55,7 +50,6 @@ def write_report(record: BenchRecord, path: Path, *, command: str, accuracies: A
 
 def report_html(record: BenchRecord, *, command: str, accuracies: Accuracies | None = None) -> str:
     """Return a record's page; see write_report."""
-    style = importlib.resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     title = f"{record.machine.model} - fer-edge bench"
     body = "\n".join(
         [
@@ -68,12 +62,7 @@ def report_html(record: BenchRecord, *, command: str, accuracies: Accuracies | N
             "</main>",
         ]
     )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return document_html(title, body)
 
 
 def _header(record: BenchRecord) -> str:
@@ -124,50 +113,14 @@ def _sections(record: BenchRecord, accuracies: Accuracies | None) -> Iterator[st
         memory_plot(record),
         heat_plot(record),
     )
-    drawn = {plot.key: _figure(plot) for plot in made if plot is not None}
-    written = {table.key: _table(table) for table in tables(record)}
+    drawn = {plot.key: figure_html(plot) for plot in made if plot is not None}
+    written = {table.key: table_html(table) for table in tables(record)}
     for heading, plot_keys, table_keys in _SECTIONS:
         parts = [drawn[key] for key in plot_keys if key in drawn] + [
             written[key] for key in table_keys if key in written
         ]
         if parts:
             yield "\n".join([f"<section>\n<h2>{heading}</h2>", *parts, "</section>"])
-
-
-def _figure(plot: Plot) -> str:
-    entries = "".join(
-        f'<li><span class="key {entry.css}" aria-hidden="true">{escape(entry.sign)}</span> {escape(entry.text)}</li>\n'
-        for entry in plot.legend
-    )
-    legend = f'<ul class="legend">\n{entries}</ul>\n' if entries else ""
-    drawings = "\n".join(
-        plot.draw(width).to_svg(key=f"{plot.key}-{css}", title=plot.title, description=plot.description, css=css)
-        for css, width in (("wide", _WIDE_PX), ("narrow", _NARROW_PX))
-    )
-    return (
-        f"<figure>\n<figcaption><h3>{escape(plot.title)}</h3><p>{escape(plot.reading)}</p></figcaption>\n"
-        f"{legend}{drawings}\n</figure>"
-    )
-
-
-def _table(table: Table) -> str:
-    right = [is_numeric([row[i] for row in table.rows]) for i in range(len(table.headings))]
-    kinds = [' class="number"' if numeric else "" for numeric in right]
-    headings = "".join(
-        f'<th scope="col"{kind}>{escape(heading)}</th>' for heading, kind in zip(table.headings, kinds, strict=True)
-    )
-    rows = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row[1:], kinds[1:], strict=True))
-        + "</tr>\n"
-        for row in table.rows
-    )
-    note = f'<span class="quiet">{escape(table.note)}</span>' if table.note else ""
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.title)}">\n<table>\n'
-        f"<caption><span><b>{escape(table.title)}</b></span>{note}</caption>\n<thead><tr>{headings}</tr></thead>\n"
-        f"<tbody>\n{rows}</tbody>\n</table>\n</div>"
-    )
 
 
 def _method(record: BenchRecord, command: str) -> str:
