@@ -34,6 +34,7 @@ _EXIT_SIGNAL = 128  # and a signal's number: what a shell reports for it
 # Shown by --help without importing the commands; the commands' own summaries must equal these (a test compares).
 _SUMMARIES = {
     "run": "find faces and their apparent expression in a photo, folder or video",
+    "bulk": "analyse a folder tree or a csv of up to millions of pictures",
     "train": "train a network on data sets",
     "evaluate": "measure a model or bundle on a data set or on photos",
     "prepare": "crop, clean, enhance and balance a data set into class folders",
