@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge._cv2 import import_cv2
+from fer_edge.errors import InputError
 from fer_edge.pipeline import EmotionPipeline
 from fer_edge.results import Detection, Face, FrameAnalysis
 
@@ -28,6 +29,8 @@ _SAME_PLACE_IOU = 0.5
 # How much of a face's step from one look to the next goes into its velocity. Boxes tremble by some pixels in a hundred:
 # half damps that and takes up a new pace within three frames.
 _VELOCITY_SHARE = 0.5
+# Of a step in less time than this less goes in: frames that come in a burst would make a tremble a leap.
+_FULL_STEP_S = 0.01
 # After a cut, and after a face came or went, detection runs so many times as often; each that finds no other doubles
 # the interval again.
 _SOONER_AFTER_CHANGE = 4
@@ -114,7 +117,8 @@ class _Track:
         if elapsed_s > 0:
             corners = found.box_xyxy - self.found.box_xyxy
             step_xy = (corners[:2] + corners[2:]) * np.float32(0.5 / elapsed_s)
-            self.step_xy += np.float32(_VELOCITY_SHARE) * (step_xy - self.step_xy)
+            share = _VELOCITY_SHARE * min(elapsed_s / _FULL_STEP_S, 1.0)
+            self.step_xy += np.float32(share) * (step_xy - self.step_xy)
         self.found, self.seen_s = found, now_s
 
 
@@ -177,9 +181,11 @@ class FaceTracker:
             time_s: when it was taken, from any beginning; None for 25 frames per second.
 
         Raises:
-            InputError: the frame is not such an array.
+            InputError: the frame is not such an array, or the time is no finite number.
             EngineError: the engine fails.
         """
+        if time_s is not None and not math.isfinite(time_s):
+            raise InputError(f"time_s: expected a finite number of seconds, found {time_s}")
         started = self._clock()
         before_s, now_s = self._time_s, self._advance(time_s)
         self._time_s = now_s

@@ -127,7 +127,7 @@ class CsvInputs(Inputs):
     """The rows of a csv with a header.
 
     A column `path` names pictures, relative to the csv's folder; a column `pixels` holds square gray faces as text, as
-    FER-2013 has them. Rows are counted without empty lines.
+    FER-2013 has them. Rows are counted without empty lines. The header, and a row of pixels, is one line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -179,7 +179,11 @@ class CsvInputs(Inputs):
             row_byte, first_byte = first_byte, first_byte + len(line)
             is_quoted = b'"' in line
             if is_quoted:
-                fields = [field.encode() for field in next(csv.reader([line.decode()]))]
+                try:
+                    fields = [field.encode() for field in next(csv.reader([line.decode()], strict=True))]
+                except csv.Error as error:
+                    yield Item(source, problem=f"cannot take the row apart: {error}; expected one line")
+                    continue
             else:
                 fields = _split_around(line.rstrip(b"\r\n"), key, width)
             if len(fields) != width:
@@ -261,7 +265,8 @@ def read_pixel_texts(items: Sequence[Item]) -> list[bytes]:
 
 def _read_header(file: BinaryIO) -> list[str]:
     line = file.readline(_MAX_HEADER_BYTES).decode("utf-8-sig")
-    return [name.strip() for name in next(csv.reader([line]), [])]
+    # Strictly: a quoted name that goes on in the next line is an error, not a name cut short.
+    return [name.strip() for name in next(csv.reader([line], strict=True), [])]
 
 
 def _split_around(line: bytes, long: int, width: int) -> list[bytes]:
@@ -273,24 +278,40 @@ def _split_around(line: bytes, long: int, width: int) -> list[bytes]:
     return fields if is_whole else line.split(b",")
 
 
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether a name is a folder or a link to one; a link that goes in a circle has its error when it is read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _walk(folder: str) -> Iterator[str]:
     """Yield the paths of a folder's pictures and of those in the folders inside it, by name."""
-    found: list[tuple[str, bool]] = []
+    # The next one is the last; a tree may be deeper than calls may be.
+    waiting = _entries(folder)
+    while waiting:
+        parent, name, is_folder = waiting.pop()
+        path = os.path.join(parent, name)  # noqa: PTH118 - a Path costs ten times as much
+        if is_folder:
+            waiting += _entries(path)
+        else:
+            yield path
+
+
+def _entries(folder: str) -> list[tuple[str, str, bool]]:
+    """Return a folder's pictures and folders as folder, name and whether it is a folder, from the last name on."""
+    found: list[tuple[str, str, bool]] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    found.append((entry.name, True))
-                elif os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES and not entry.is_dir():  # noqa: PTH122
-                    found.append((entry.name, False))
+                    found.append((folder, entry.name, True))
+                elif os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES and not _leads_to_folder(entry):  # noqa: PTH122
+                    found.append((folder, entry.name, False))
     except OSError as error:
         raise InputError(f"cannot read the folder {folder}: {error.strerror or error}") from error
-    found.sort()
-    for name, is_folder in found:
-        path = os.path.join(folder, name)  # noqa: PTH118 - a Path costs ten times as much
-        if is_folder:
-            yield from _walk(path)
-        else:
-            yield path
+    found.sort(reverse=True)
+    return found

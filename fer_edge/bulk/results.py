@@ -23,10 +23,9 @@ from fer_edge.bulk.record import RECORD_SCHEMA, Record, check_same_job, read_rec
 from fer_edge.errors import FerEdgeError, OutputError, UsageError
 from fer_edge.files import atomic_path, check_folder_target, ensure_writable_target, put_in_place, replace_folder
 
-__all__ = ["FORMATS", "Format", "Results", "check_target", "open_results", "partial_result_path"]
+__all__ = ["Format", "Results", "check_target", "open_results", "partial_result_path"]
 
 Format = Literal["jsonl", "parquet"]
-FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
 
 _PARQUET_RECORD = "_bulk.json"  # readers of a folder of Parquet files pass over names that start with an underscore
 
@@ -205,12 +204,14 @@ class Results(ABC):
             ) from error
 
     def _found(self, job: Mapping[str, str], *, force: bool) -> Record | None:
-        """Return the record of an unfinished result; None where there is none or it is to be replaced."""
+        """Return the record of an unfinished result; None where there is none, or no row, or it is to be replaced."""
         if force or self._is_empty():
             return None
         record = read_record(self._record_path)
         if record is None:
             raise UsageError(f"{self.partial} is there without its record; remove it or add --force to start over")
+        if record.n_rows == 0:
+            return None
         check_same_job(record, job, self.partial)
         return record
 

@@ -13,8 +13,9 @@ import pickle
 import signal
 import threading
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from queue import SimpleQueue
@@ -32,6 +33,7 @@ __all__ = ["Done", "Task", "WorkerPool"]
 _TASKS_AHEAD = 2  # that a worker has: one it works on, one that waits
 _TASKS_OUT_OF_ORDER = 8  # for each worker, how far the others may be ahead of the slowest
 _END_TIMEOUT_S = 5.0  # a worker with nothing to do ends at once
+_MAX_SHOWN = 200  # letters of a path in a message
 # The parent decides when to end: what a terminal or `timeout` sends to the group must not end a worker before it.
 _SIGNALS_OF_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,7 +58,7 @@ class Done(NamedTuple):
 class _Worker:
     process: ForkProcess
     connection: Connection
-    n_tasks: int = 0
+    tasks: deque[Task] = field(default_factory=deque)  # that it has, the one it works on first
 
 
 class WorkerPool:
@@ -123,8 +125,8 @@ class WorkerPool:
         is_more = True
         while True:
             while is_more and n_sent - n_yielded < window:
-                worker = min(self._workers, key=lambda each: each.n_tasks)
-                if worker.n_tasks == _TASKS_AHEAD:
+                worker = min(self._workers, key=lambda each: len(each.tasks))
+                if len(worker.tasks) == _TASKS_AHEAD:
                     break
                 task = next(numbered, None)
                 if task is None:
@@ -155,7 +157,7 @@ class WorkerPool:
         self._kill()
 
     def _ready(self) -> list[_Worker]:
-        busy = {worker.connection: worker for worker in self._workers if worker.n_tasks}
+        busy = {worker.connection: worker for worker in self._workers if worker.tasks}
         return [busy[connection] for connection in wait(list(busy)) if isinstance(connection, Connection)]
 
     def _send(self, worker: _Worker, task: Task) -> None:
@@ -163,7 +165,7 @@ class WorkerPool:
             worker.connection.send_bytes(pickle.dumps(task, pickle.HIGHEST_PROTOCOL))
         except OSError as error:
             raise self._died(worker) from error
-        worker.n_tasks += 1
+        worker.tasks.append(task)
 
     def _receive(self, worker: _Worker) -> Done:
         try:
@@ -172,7 +174,7 @@ class WorkerPool:
             raise self._died(worker) from error
         if isinstance(answer, FerEdgeError):
             raise answer
-        worker.n_tasks -= 1
+        worker.tasks.popleft()
         return answer
 
     def _died(self, worker: _Worker) -> EngineError:
@@ -181,13 +183,24 @@ class WorkerPool:
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             hint = "memory may have run out; give a smaller --workers" if name == "SIGKILL" else "a library crashed"
-            return EngineError(f"a worker process was ended by {name} ({hint}); the same command goes on from here")
-        return EngineError(f"a worker process ended with exit code {code}; the same command goes on from here")
+            what = f"was ended by {name} ({hint})"
+        else:
+            what = f"ended with exit code {code}"
+        return EngineError(f"a worker process {what}{_where(worker.tasks)}; the same command goes on from here")
 
     def _kill(self) -> None:
         for worker in self._workers:
             worker.process.kill()
             worker.process.join()
+
+
+def _where(tasks: Sequence[Task]) -> str:
+    """Say among which inputs to look for the one that ended a worker; it would end the next one, too."""
+    if not tasks:
+        return ""
+    first, items = tasks[0].first_index, tasks[0].items
+    start, end = items[0].source[:_MAX_SHOWN], items[-1].source[:_MAX_SHOWN]
+    return f" at one of the inputs {first} to {first + len(items) - 1}, {start!r} to {end!r}"
 
 
 def _work(

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from fer_edge.command import Command
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from fer_edge.tracking import FaceTracker
 
 __all__ = ["COMMAND"]
+
+# `timeout` and shells send a signal to the process and to its group: both of them are one.
+_ONE_SIGNAL_S = 0.5
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +103,7 @@ def _run(arguments: argparse.Namespace) -> int:
     opened: list[FanOut] = []
 
     def tell_state(online: bool, reason: str) -> None:
-        # From the thread that reads the camera, which runs before there are sinks.
+        # Called by the loop below, between two frames: sinks take all calls from one thread.
         _tell(f"{'online' if online else 'offline'}: {reason}")
         for sinks in opened:
             sinks.source_state(online, reason)
@@ -107,6 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
     sink_options = _sink_options(arguments)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(arguments.source, report, live=_live_options(arguments, tell_state)))
+        _check_annotation(source, arguments.annotate)
         annotation = stack.enter_context(
             open_annotation(arguments.annotate, source, source_path=Path(arguments.source), force=arguments.force)
         )
@@ -149,7 +154,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(f"fer-edge: {line}\n")
+    # Whoever read this may be gone, a terminal or a logger; a camera goes on without.
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"fer-edge: {line}\n")
 
 
 def _live_options(arguments: argparse.Namespace, on_state: Callable[[bool, str], object]) -> LiveOptions:
@@ -173,6 +181,21 @@ def _live_options(arguments: argparse.Namespace, on_state: Callable[[bool, str],
         raise UsageError(str(error)) from error
 
 
+def _check_annotation(source: Source, target: Path | None) -> None:
+    """Refuse a video of frames that come at no rate: its time would not be theirs."""
+    from fer_edge.errors import UsageError
+
+    if target is None:
+        return
+    if source.is_live:
+        raise UsageError(
+            f"--annotate {target}: expected a photo, folder or video file, found a {source.kind}, whose frames come as "
+            "they can; record it and annotate the file, or look at it with --preview"
+        )
+    if source.kind == "raw" and source.fps is None:
+        raise UsageError(f"--annotate {target}: expected frames at a known rate; write it behind SOURCE as @FPS")
+
+
 def _add_preview(sinks: FanOut, source: Source, address: str | None) -> None:
     """Serve the live page where it is asked for, and say where."""
     from fer_edge.errors import UsageError
@@ -190,16 +213,33 @@ def _add_preview(sinks: FanOut, source: Source, address: str | None) -> None:
 
 @contextmanager
 def _signals_close(source: Source) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a live source as a file ends, so that all that was written is kept."""
+    """Let Ctrl-C, SIGTERM and SIGHUP end a live source as a file ends, so that all that was written is kept.
+
+    A second one ends the program as it does elsewhere: a sleeping reader of standard output could hold it up for ever.
+    A signal that is ignored stays ignored, as `nohup` and a script's background jobs want it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: source.close()) for number in numbers]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+    began_s: float | None = None
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal began_s
+        now_s = time.monotonic()
+        if began_s is None:
+            began_s = now_s
+            source.close()
+        elif now_s - began_s > _ONE_SIGNAL_S:
+            before[signal.Signals(number)](number, frame)
+
+    for number in before:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -258,14 +298,17 @@ def _tracker(pipeline: EmotionPipeline, source: Source, arguments: argparse.Name
 
 
 def _timed(source: Source) -> Iterator[tuple[Frame, float]]:
-    """Yield each frame with the milliseconds it took to read and decode it."""
+    """Yield each frame with the milliseconds it took to read and decode it.
+
+    0 of a live source: a thread of its own decodes, and what is waited here is for the world to go on.
+    """
     frames = iter(source)
     while True:
         started = time.perf_counter()
         frame = next(frames, None)
         if frame is None:
             return
-        yield frame, 1000 * (time.perf_counter() - started)
+        yield frame, 0.0 if source.is_live else 1000 * (time.perf_counter() - started)
 
 
 COMMAND = Command(

@@ -21,6 +21,10 @@ _CROPS_AT_ONCE = 512
 _REMAP_BITS = 5
 _REMAP_STEPS = 1 << _REMAP_BITS
 _FARTHEST_STEP = ((1 << 15) - 1) * _REMAP_STEPS  # it takes positions of 16 bits
+# It refuses longer images. Boxes of such a frame are cut out of windows of it, which begin so far apart: in its octave
+# a box is at most two times as large as the crop, and so lies within one.
+_LONGEST_PX = (1 << 15) - 2
+_WINDOW_STEP_PX = 1 << 14
 
 
 def square_crops(octaves: list[Pixels], boxes: Floats, side: int) -> Pixels:
@@ -46,21 +50,31 @@ def square_crops(octaves: list[Pixels], boxes: Floats, side: int) -> Pixels:
         return _without_fourth_channel(crops)
     corner = boxes[:, :2].astype(np.float64) - 1
     box_px = np.maximum(boxes[:, 2] - corner[:, 0], 1.0)
-    # The exponent of a number in [2^(e - 1), 2^e) is e.
-    octave = np.maximum(np.frexp(box_px / side)[1] - 1, 0)
-    order = np.argsort(octave, kind="stable")
+    # The exponent of a number in [2^(e - 1), 2^e) is e. A frame of one pixel in height or width cannot be halved.
+    octave = np.minimum(np.maximum(np.frexp(box_px / side)[1] - 1, 0), min(image.shape[:2]).bit_length() - 1)
+    group = octave
+    window_xy = None
+    if max(image.shape[:2]) > _LONGEST_PX:
+        window_xy = _windows(corner, octave, image.shape)
+        corner -= np.ldexp(window_xy, octave[:, np.newaxis])
+        group = np.unique(np.column_stack([octave, window_xy]), axis=0, return_inverse=True)[1].reshape(n)
+    order = np.argsort(group, kind="stable")
     octave = octave[order]
     maps, parts = _maps(corner[order], box_px[order], np.ldexp(float(_REMAP_STEPS), -octave), side)
-    starts = [0, *(np.flatnonzero(np.diff(octave)) + 1).tolist(), n]
+    starts = [0, *(np.flatnonzero(np.diff(group[order])) + 1).tolist(), n]
     for start, end in itertools.pairwise(starts):
         wanted = int(octave[start])
         while len(octaves) <= wanted:
             octaves.append(halve(octaves[-1]))
+        source = octaves[wanted]
+        if window_xy is not None:
+            left, top = window_xy[order[start]].astype(int).tolist()
+            source = source[top : top + _LONGEST_PX, left : left + _LONGEST_PX]
         for first in range(start, end, _CROPS_AT_ONCE):
             last = min(first + _CROPS_AT_ONCE, end)
             rows = (last - first) * side
             import_cv2().remap(
-                octaves[wanted],
+                source,
                 maps[first:last].reshape(rows, side, 2),
                 parts[first:last].reshape(rows, side),
                 import_cv2().INTER_LINEAR,
@@ -69,6 +83,17 @@ def square_crops(octaves: list[Pixels], boxes: Floats, side: int) -> Pixels:
     if len(starts) > 2:
         crops = crops[np.argsort(order)]
     return _without_fourth_channel(crops)
+
+
+def _windows(
+    corner: npt.NDArray[np.float64], octave: npt.NDArray[np.intc], shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Return float64 (n, 2): left and top, in its octave, of the window of a long frame in which each box lies."""
+    # A crop's first column may be interpolated with the one before the box.
+    number = (np.ldexp(corner, -octave[:, np.newaxis]) - 1) // _WINDOW_STEP_PX
+    last = [(length - 1) // _WINDOW_STEP_PX for length in (shape[1], shape[0])]
+    windows: npt.NDArray[np.float64] = _WINDOW_STEP_PX * np.clip(number, 0, np.right_shift(last, octave[:, np.newaxis]))
+    return windows
 
 
 def _maps(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fer_edge.detector.boxes import non_maximum_suppression, overlaps, refine, refine_candidates, to_square
 from fer_edge.detector.crops import square_crops
 from fer_edge.detector.pyramid import Pyramid, plan_pyramid
-from fer_edge.errors import InputError
+from fer_edge.errors import EngineError, InputError
 from fer_edge.results import Detection
 from fer_edge.stage import Stage
 
@@ -96,7 +96,7 @@ class FaceDetector:
 
         Raises:
             InputError: the frame is not such an array.
-            EngineError: the engine fails.
+            EngineError: the engine fails, or answers with NaN or infinity.
         """
         return self.analyse(frame_bgr)[0]
 
@@ -137,6 +137,7 @@ class FaceDetector:
         if not outputs:
             return np.empty((0, 4), dtype=np.float32)
         logits = np.concatenate([logit_map.reshape(-1) for logit_map, _ in outputs])
+        _check_finite(self._pnet, logits)
         cells = np.flatnonzero(logits > self._pnet_logit)
         cells = cells[pyramid.cell_level[cells] >= 0]
         if cells.size > self.options.max_proposals:
@@ -151,8 +152,9 @@ class FaceDetector:
         kept = non_maximum_suppression(boxes + apart, logits, _NMS_LEVEL, "union")
         cells, boxes, logits = cells[kept], boxes[kept], logits[kept]
         kept = non_maximum_suppression(boxes, logits, _NMS_PROPOSALS, "union")
-        offsets = np.concatenate([offset_map.reshape(-1, 4) for _, offset_map in outputs])
-        return to_square(refine_candidates(boxes[kept], offsets[cells[kept]]))
+        offsets = np.concatenate([offset_map.reshape(-1, 4) for _, offset_map in outputs])[cells[kept]]
+        _check_finite(self._pnet, offsets)
+        return to_square(refine_candidates(boxes[kept], offsets))
 
     def _reject(self, octaves: list[Pixels], boxes: Floats) -> Floats:
         """R-Net on the proposals; returns the square boxes that pass."""
@@ -207,7 +209,9 @@ class FaceDetector:
 
     def _look(self, stage: Stage, octaves: list[Pixels], squares: Floats) -> _Seen:
         """Run R- or O-Net on square boxes (n, 4) of a frame."""
-        logits, offsets, *landmarks = stage.run(square_crops(octaves, squares, _side_px(stage)))
+        outputs = stage.run(square_crops(octaves, squares, _side_px(stage)))
+        _check_finite(stage, *outputs)
+        logits, offsets, *landmarks = outputs
         return _Seen(
             squares=squares,
             logits=logits[:, 0],
@@ -269,6 +273,14 @@ def _side_px(stage: Stage) -> int:
     if stage.input_size_wh is None:
         raise ValueError(f"stage {stage.spec.name}: expected a fixed input size")
     return stage.input_size_wh[0]
+
+
+def _check_finite(stage: Stage, *outputs: Floats) -> None:
+    """Refuse what an engine makes of numbers too large for it: it would pass for a frame without faces."""
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise EngineError(
+            f"{stage.spec.name}: expected finite numbers, found NaN or infinity; choose another engine or precision"
+        )
 
 
 def _logit(probability: float) -> float:

@@ -117,8 +117,8 @@ class Pyramid:
         self.levels = levels
         self.canvases = canvases
         cells = [_cells_of(canvas, index, levels) for index, canvas in enumerate(canvases)]
-        table = np.concatenate([np.empty((0, 3), dtype=np.int16), *cells])
-        self.cell_level = np.ascontiguousarray(table[:, 0])
+        table = np.concatenate([np.empty((0, 3), dtype=np.int32), *cells])
+        self.cell_level = table[:, 0].astype(np.int16)
         self._cell_xy = table[:, 1:].astype(np.float32)
         # Whole pixels make a level a little wider or higher than its nominal scale says; this is what it really is.
         self._scale_xy = np.array(
@@ -222,10 +222,10 @@ def _cells(length_px: int) -> int:
     return length_px // STRIDE_PX - _SHARED_PX // STRIDE_PX
 
 
-def _cells_of(canvas: Canvas, index: int, levels: Sequence[Level]) -> npt.NDArray[np.int16]:
-    """Return int16 (n, 3) for the output cells of a canvas's tiles: level, and left and top of the field within it."""
+def _cells_of(canvas: Canvas, index: int, levels: Sequence[Level]) -> npt.NDArray[np.int32]:
+    """Return int32 (n, 3) for the output cells of a canvas's tiles: level, and left and top of the field within it."""
     height, width = canvas.pixels.shape[:2]
-    table = np.full((_cells(height), _cells(width), 3), -1, dtype=np.int16)
+    table = np.full((_cells(height), _cells(width), 3), -1, dtype=np.int32)
     for number, level in enumerate(levels):
         if level.canvas == index:
             columns, rows = (_cells(side) for side in level.size_wh)

@@ -75,7 +75,11 @@ class PreviewHandler(BaseHTTPRequestHandler):
         if self._is_from_another_page():
             self._refuse("This preview is shown in its own page only.")
             return
-        url = urlsplit(self.path)
+        try:
+            url = urlsplit(self.path)
+        except ValueError:  # http://[ and no address
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         if url.path == "/healthz":
             self._healthz()
         elif url.path.startswith("/enter/") and gate.is_token(url.path.removeprefix("/enter/")):

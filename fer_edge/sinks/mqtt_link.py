@@ -170,8 +170,11 @@ class BrokerLink:
         wait_s = self._retry_s[0]
         while not self._closing.is_set():
             if self._is_connected:
+                began_s = time.monotonic()
                 self._serve()
-                wait_s = self._retry_s[0]
+                # A broker that takes a login and at once ends the connection is not asked every second.
+                if time.monotonic() - began_s >= self._retry_s[1]:
+                    wait_s = self._retry_s[0]
             elif self._closing.wait(wait_s):
                 break
             else:

@@ -5,6 +5,7 @@ The format: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 from bisect import bisect_left
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
 from typing import Any
+from urllib.parse import urlsplit
 
 from fer_edge.errors import OutputError
 from fer_edge.sinks.aggregate import FaceCounts, FaceWindows
@@ -182,6 +184,7 @@ class _Server(ThreadingMixIn, HTTPServer):
         # HTTPServer would ask the name service what this address is called.
         super(HTTPServer, self).server_bind()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.is_local = ipaddress.ip_address(self.server_name.partition("%")[0]).is_loopback
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._free.acquire(blocking=False):
@@ -214,6 +217,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
+        if self.server.is_local and not _is_local_name(self.headers.get("Host")):
+            self.send_error(403, "these metrics are for this machine; ask by its address or as localhost")
+            return
         if self.path.partition("?")[0] != "/metrics":
             self.send_error(404, "the metrics are at /metrics")
             return
@@ -230,6 +236,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Write nothing: each scrape would be a line."""
+
+
+def _is_local_name(header: str | None) -> bool:
+    """Tell whether a Host header is an IP address or localhost; a page's own name may have been led here to read."""
+    if header is None:  # HTTP/1.0, which no browser speaks
+        return True
+    try:
+        name = urlsplit(f"//{header}").hostname or ""
+        if name != "localhost":
+            ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _hang_up(request: socket.socket) -> None:

@@ -352,6 +352,22 @@ def test_a_face_that_walks_fast_is_looked_for_where_it_should_be():
     assert [ids(analysis) for analysis in found] == [[1]] * 20
 
 
+def test_a_burst_of_frames_makes_no_leap_of_a_tremble():
+    """Every second frame comes half a millisecond after the one before, and the face is a pixel farther in it."""
+    pipeline = Scripted({number: [face_at(10 + number % 2)] for number in range(24)})
+    tracker = FaceTracker(pipeline, TrackerOptions(detect_every=10))
+    for number in range(24):
+        tracker.analyse(pipeline.frame(number), 0.08 * (number // 2) + 0.0005 * (number % 2))
+    assert pipeline.detected == [0, 2, 6, 14]
+
+
+@pytest.mark.parametrize("time_s", [math.nan, math.inf])
+def test_a_time_that_is_none(time_s):
+    tracker = FaceTracker(Scripted({}))
+    with pytest.raises(InputError, match=f"^time_s: expected a finite number of seconds, found {time_s}$"):
+        tracker.analyse(Scripted({}).frame(0), time_s)
+
+
 def test_without_times_frames_are_25_a_second():
     probs = {0: (1.0, 0.0, 0.0), 1: (0.0, 1.0, 0.0)}
     pipeline = Scripted({number: [face_at(10)] for number in range(2)}, probs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,28 @@ def test_a_linked_folder_is_not_entered(tree):
     (tree / "loop").symlink_to(tree)
     (tree / "linked.png").symlink_to(tree / "a.PNG")
     assert [Path(item.source).name for item in open_inputs(tree)][-2:] == ["e.webp", "linked.png"]
+
+
+def test_a_tree_deeper_than_calls_may_be(tmp_path):
+    top, n_deep = tmp_path / "a", 1200
+    deepest = top.joinpath(*["a"] * n_deep)
+    try:
+        for folder in [*reversed(deepest.parents[: n_deep + 1]), deepest]:
+            folder.mkdir(exist_ok=True)
+        for path in (deepest / "z.png", top / "b.png"):
+            path.write_bytes(b"x")
+        assert [item.source for item in open_inputs(top)] == [str(deepest / "z.png"), str(top / "b.png")]
+    finally:
+        # Python's own rmtree goes no deeper than calls may.
+        subprocess.run(["rm", "-r", str(top)], check=True)
+
+
+def test_links_that_lead_nowhere_are_pictures_that_cannot_be_read(tree):
+    """They do not end a run of a million others."""
+    (tree / "circle.png").symlink_to("circle.png")
+    (tree / "nowhere.png").symlink_to("missing.png")
+    names = [Path(item.source).name for item in open_inputs(tree)]
+    assert names == ["a.PNG", "10.jpg", "2.png", "e.webp", "circle.png", "nowhere.png"]
 
 
 def test_a_csv_of_paths_beside_it(tmp_path):
@@ -141,3 +164,19 @@ def test_a_folder_that_may_not_be_read_is_found_at_once(tree):
     (tree / "c").chmod(0)
     with pytest.raises(InputError, match=r"cannot read the folder .*/c: Permission denied"):
         open_inputs(tree)
+
+
+def test_a_header_that_goes_over_lines_is_refused(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text('path,"two\nlines"\na.png,1\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"cannot read .*list\.csv: unexpected end of data; expected a csv in UTF-8"):
+        open_inputs(path)
+
+
+def test_a_row_of_pixels_that_goes_over_lines_is_an_error_of_that_row(tmp_path):
+    path = tmp_path / "faces.csv"
+    path.write_text('pixels,note\n1 2 3 4,"two\nlines"\n"5 6 7 8",x\n', encoding="utf-8")
+    first, second, third = open_inputs(path)
+    assert first.problem == "cannot take the row apart: unexpected end of data; expected one line"
+    assert second.problem == "expected 2 columns as in the header, found 1"
+    assert (third.pixel_text, third.columns) == (b"5 6 7 8", {"note": "x"})

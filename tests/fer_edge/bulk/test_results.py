@@ -153,6 +153,15 @@ def test_another_jobs_result_is_refused_and_forced(out, partial):
     assert indices(out) == [7]
 
 
+def test_another_jobs_result_without_a_row_is_replaced(out):
+    """It is what a mistyped option or an empty csv leaves."""
+    begin(out, 0)
+    with open_results(out, "jsonl", {**JOB, "engine": "onnx 2"}, force=False) as results:
+        results.add(payload(0, 1), sources(0, 1), 0)
+        results.finish()
+    assert indices(out) == [0]
+
+
 @pytest.mark.parametrize("now", [pytest.param(sources(1, 3), id="others"), pytest.param(sources(0, 2), id="fewer")])
 def test_other_inputs_are_refused(out, partial, now):
     begin(out, 3)

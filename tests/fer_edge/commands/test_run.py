@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
 import shutil
+import signal
 import stat
+import threading
+import time
+import urllib.request
 
 import cv2
 import numpy as np
 import pytest
+from live_support import MjpegCamera, eventually
 from PIL import Image
 
 from fer_edge.assets import demo_photo_path
@@ -386,3 +393,240 @@ def test_ctrl_c_while_frames_come_leaves_no_half_video(run, tmp_path, demo_bgr, 
     assert code == 130
     assert len(records) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
+
+
+# Live sources: a motion-JPEG camera on this machine, and signals to this process, which pytest itself leaves alone.
+
+
+@pytest.fixture
+def camera(demo_bgr):
+    """A camera that looks at the demo photo."""
+    camera = MjpegCamera(fps=30)
+    camera.jpeg = cv2.imencode(".jpg", demo_bgr)[1].tobytes()
+    yield camera
+    if camera.is_on:
+        camera.off()
+
+
+@pytest.fixture
+def meanwhile():
+    """Function that calls another one in a thread; what that raises fails the test."""
+    threads, errors = [], []
+
+    def start(function):
+        def call():
+            try:
+                function()
+            except BaseException as error:
+                errors.append(error)
+                os.kill(os.getpid(), signal.SIGINT)  # the run would wait for ever
+                raise
+
+        threads.append(threading.Thread(target=call))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def n_lines(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def threads_of_ours():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("fer-edge")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_ends_a_stream_as_a_file_ends(run, tmp_path, camera, meanwhile, number):
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    path, events = tmp_path / "frames.jsonl", tmp_path / "events.jsonl"
+
+    def end():
+        eventually(lambda: n_lines(path) >= 5)
+        os.kill(os.getpid(), number)
+
+    meanwhile(end)
+    code, records, err = run(
+        camera.url(login="keeper:s3cret@"),
+        *("--sink", "stdout", "--sink", f"jsonl:{path}", "--sink", f"jsonl:{events}?content=events"),
+    )
+    assert code == 0
+    assert "s3cret" not in err
+    assert [json.loads(line) for line in path.read_text().splitlines()] == records
+    assert records[0]["source"] == camera.url()
+    for record in records:
+        assert_demo_face(record)
+        # It is decoded by another thread, and waiting for the camera is no work.
+        assert record["latency_ms"]["decode"] == 0
+    kinds = [json.loads(line)["event_type"] for line in events.read_text().splitlines()]
+    assert (kinds[0], kinds[-1]) == ("face_appeared", "face_left")
+    assert threads_of_ours() == []
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_second_signal_ends_what_hangs(run, camera, meanwhile, monkeypatch, number, expected):
+    hangs = threading.Event()
+
+    class Hanging:
+        skipped, n_skipped = False, 0
+
+        def analyse(self, *_):
+            hangs.set()
+            time.sleep(60)
+
+    monkeypatch.setattr(run_module, "_tracker", lambda *_: Hanging())
+    monkeypatch.setattr(run_module, "_ONE_SIGNAL_S", 0.2)
+
+    def end():
+        assert hangs.wait(20)
+        for pause_s in (0, 0.5):  # the second of them comes with the first
+            time.sleep(pause_s)
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+
+    meanwhile(end)
+    started_s = time.monotonic()
+    code, records, _ = run(camera.url())
+    assert (code, records) == (expected, [])
+    assert time.monotonic() - started_s < 30
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As of a job in a script's background: a Ctrl-C is for what is in front."""
+    closed = []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        source = type("Closing", (), {"close": lambda _: closed.append(1)})()
+        with run_module._signals_close(source):
+            signal.raise_signal(signal.SIGINT)
+        assert closed == []
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_preview_of_a_stream(run, tmp_path, camera, meanwhile, monkeypatch):
+    told, answers = [], []
+    monkeypatch.setattr(run_module, "_tell", told.append)
+    monkeypatch.delenv("FER_EDGE_PREVIEW_TOKEN", raising=False)
+
+    def look():
+        eventually(lambda: n_lines(tmp_path / "frames.jsonl") >= 2)
+        url = told[0].removeprefix("preview at ")
+        for path in ("healthz", "frame.jpg"):
+            with urllib.request.urlopen(url + path, timeout=10) as answer:
+                answers.append(answer.read())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    meanwhile(look)
+    code, records, _ = run(camera.url(), "--preview", "--sink", f"jsonl:{tmp_path / 'frames.jsonl'}")
+    assert (code, records) == (0, [])  # standard output is one sink among others
+    assert answers[0] == b"ok\n"
+    assert cv2.imdecode(np.frombuffer(answers[1], np.uint8), cv2.IMREAD_COLOR).shape == (512, 512, 3)
+    assert threads_of_ours() == []
+
+
+def test_sinks_learn_that_a_stream_was_lost_and_came_back(run, tmp_path, camera, meanwhile, monkeypatch):
+    told, events = [], tmp_path / "events.jsonl"
+    live_options = run_module._live_options
+    monkeypatch.setattr(run_module, "_tell", told.append)
+    monkeypatch.setattr(
+        run_module,
+        "_live_options",
+        lambda *words: dataclasses.replace(
+            live_options(*words), offline_after_s=0.4, reopen_after_s=0.05, reopen_gap_s=0.05
+        ),
+    )
+
+    def lose():
+        eventually(lambda: n_lines(events) == 1)
+        camera.off()
+        eventually(lambda: n_lines(events) == 2)
+        camera.on()
+        eventually(lambda: n_lines(events) == 3)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    meanwhile(lose)
+    code, _, _ = run(camera.url(), "--sink", f"jsonl:{events}?content=events")
+    assert code == 0
+    kinds = [json.loads(line)["event_type"] for line in events.read_text().splitlines()]
+    assert kinds == ["face_appeared", "face_left"] * 2
+    states = [line.partition(":")[0] for line in told if line.startswith(("offline", "online"))]
+    assert states == ["offline", "online"]
+
+
+class Gone(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stderr", [None, Gone()], ids=["closed", "its reader gone"])
+def test_a_stream_goes_on_where_nobody_reads_standard_error(run, tmp_path, camera, meanwhile, monkeypatch, stderr):
+    path = tmp_path / "frames.jsonl"
+
+    def end():
+        eventually(lambda: n_lines(path) >= 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("sys.stderr", stderr)
+    meanwhile(end)
+    code, _, _ = run(camera.url(), "--preview", "--sink", f"jsonl:{path}")
+    assert code == 0
+    assert n_lines(path) >= 2
+
+
+def test_a_stream_is_not_annotated(run, tmp_path, camera):
+    code, records, err = run(camera.url(), "--annotate", tmp_path / "drawn.mp4")
+    assert (code, records) == (2, [])
+    assert "found a stream, whose frames come as they can" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    assert threads_of_ours() == []
+
+
+@pytest.mark.parametrize(("rate", "expected"), [("", 2), ("@10", 0)], ids=["no rate", "a rate"])
+def test_frames_on_standard_input_are_annotated_at_their_rate(run, tmp_path, demo_bgr, monkeypatch, rate, expected):
+    frames = io.BytesIO(demo_bgr.tobytes() * 3)
+    monkeypatch.setattr("fer_edge.sources.raw_frames._standard_input", lambda: frames)
+    code, records, _ = run(f"raw:512x512:bgr{rate}", "--annotate", tmp_path / "drawn.mp4")
+    assert (code, len(records)) == (expected, 3 if rate else 0)
+    if rate:
+        assert cv2.VideoCapture(str(tmp_path / "drawn.mp4")).get(cv2.CAP_PROP_FPS) == 10
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--size", "640"], 2, "--size: expected width and height in pixels, e.g. 1280x720, found '640'"),
+        (["--size", "640x0"], 2, "--size: expected width and height in pixels, e.g. 1280x720, found '640x0'"),
+        (["--fps", "nan"], 2, "fps: expected a number above 0, found nan"),
+        (["--fps", "15"], 2, "a size or a rate can be asked of a camera alone, found a stream; leave them out"),
+        (["--sink", "stdout", "--sink", "stdout"], 2, "stdout: expected each sink once, found it 2 times"),
+        (
+            ["--sink", "stdout?rate=3"],
+            2,
+            "--sink stdout?rate=3: unknown key 'rate'; known: content, window_s, min_faces",
+        ),
+        (
+            ["--sink", "stdout", "--text"],
+            2,
+            "--text and --sink stdout would both write to standard output; leave one out",
+        ),
+        (["--preview", "80a"], 2, "--preview 80a: expected HOST:PORT or PORT"),
+        (["--detect-every", "0"], 2, "detect_every: expected 1 or more, found 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_of_streams_that_cannot_be(run, camera, words, code, message):
+    found, records, err = run(camera.url(login="keeper:s3cret@"), *words)
+    assert (found, records) == (code, [])
+    assert err.startswith(f"fer-edge: error: {message}")
+    assert err.count("\n") == 1
+    assert "s3cret" not in err
+    assert threads_of_ours() == []

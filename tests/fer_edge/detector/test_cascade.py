@@ -12,6 +12,7 @@ from fer_edge.bundle import Bundle
 from fer_edge.detector import DetectorOptions, FaceDetector
 from fer_edge.detector.mtcnn import _Seen
 from fer_edge.engines import TensorSpec
+from fer_edge.errors import EngineError
 from fer_edge.stage import Stage
 
 SURE, NO_FACE = 5.0, -5.0
@@ -252,3 +253,21 @@ def test_near_misses(boxes, logits, again):
         landmarks=np.empty((n, 0), np.float32),
     )
     assert sorted(seen.near_misses(-1.0, 1.0).tolist()) == again
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("stage", "wrong"),
+    [
+        ("pnet", lambda value: {"cells": {(3, 2): (value, (0, 0, 0, 0))}}),
+        ("pnet", lambda value: {"cells": {(3, 2): (SURE, (0, value, 0, 0))}}),
+        ("rnet", lambda value: {"rnet_logit": value}),
+        ("rnet", lambda value: {"rnet_offsets": (0, 0, value, 0)}),
+        ("onet", lambda value: {"onet_logit": value}),
+        ("onet", lambda value: {"onet_offsets": (value, 0, 0, 0)}),
+    ],
+)
+def test_an_engine_that_answers_with_no_numbers_fails(cascade, stage, wrong, value):
+    detector, _ = cascade(**{"cells": {(3, 2): (SURE, (0, 0, 0, 0))}, **wrong(value)})
+    with pytest.raises(EngineError, match=f"^{stage}: expected finite numbers, found NaN or infinity; choose"):
+        detector(FRAME)

@@ -55,3 +55,28 @@ def test_a_box_far_outside_is_black():
     frame = np.full((80, 60, 3), 255, np.uint8)
     boxes = np.array([[-40000, -40000, -39977, -39977], [40000, 5, 40023, 28]], np.float32)
     assert not square_crops([frame], boxes, 24).any()
+
+
+@pytest.mark.parametrize("is_tall", [False, True], ids=["wide", "tall"])
+@pytest.mark.parametrize("box_px", [20, 24, 70, 150])
+def test_crops_of_a_frame_that_is_longer_than_remap_takes(box_px, is_tall):
+    frame = np.random.default_rng(7).integers(0, 256, (160, 40000, 3), dtype=np.uint8)
+    first_px = np.array([-5, 0, 7, 16380, 16384, 16385, 32600, 32760, 32767, 32770, 39800, 39990])
+    # Each crop is that of a short piece of the frame, which begins where all octaves have a pixel's edge.
+    pieces = np.maximum(first_px // 8 * 8 - 256, 0)
+    boxes = (np.array([1, 1, box_px, box_px]) + np.outer(first_px, [1, 0, 1, 0])).astype(np.float32)
+    if is_tall:
+        frame = frame.transpose(1, 0, 2)
+        boxes = boxes[:, [1, 0, 3, 2]]
+    crops = square_crops([np.ascontiguousarray(frame)], boxes, 24)
+    for crop, box, start in zip(crops, boxes, pieces.tolist(), strict=True):
+        piece = frame[start : start + 1024] if is_tall else frame[:, start : start + 1024]
+        moved = box - np.float32(start) * np.array([0, 1, 0, 1] if is_tall else [1, 0, 1, 0], np.float32)
+        np.testing.assert_array_equal(crop, square_crops([np.ascontiguousarray(piece)], moved[np.newaxis], 24)[0])
+
+
+def test_a_box_much_larger_than_the_frame_is_not_halved_to_nothing():
+    octaves = [np.full((3, 40, 3), 255, np.uint8)]
+    crops = square_crops(octaves, np.array([[-5000, -5000, 5000, 5000]], np.float32), 24)
+    assert crops.shape == (1, 24, 24, 3)
+    assert [image.shape[:2] for image in octaves] == [(3, 40), (1, 20)]

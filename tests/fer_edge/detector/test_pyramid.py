@@ -190,6 +190,15 @@ def test_boxes_of_cells_of_a_level_that_is_cut():
     assert pyramid.boxes_of_cells(np.array([second_tile])).tolist() == [[left + 1, 1, left + 12, 12]]
 
 
+def test_boxes_of_the_last_cells_of_a_very_long_frame():
+    pyramid = plan_pyramid((40000, 14), 12, 0.95)
+    (level,) = pyramid.levels[:1]
+    assert level.size_wh == (40000, 14)
+    boxes = pyramid.boxes_of_cells(np.flatnonzero(pyramid.cell_level == 0))
+    assert boxes.max(axis=0).tolist() == [39989, 3, 40000, 14]
+    assert boxes.min(axis=0).tolist() == [1, 1, 12, 12]
+
+
 @pytest.mark.parametrize(
     ("size_wh", "min_face_px"), [((200, 150), 20), ((131, 89), 20), ((40, 160), 20), ((640, 360), 20)], ids=str
 )

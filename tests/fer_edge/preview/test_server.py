@@ -85,6 +85,7 @@ def test_nothing_can_be_changed(preview, method):
         pytest.param(b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n", b"HTTP/1.1 414 ", id="long path"),
         pytest.param(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"HTTP/1.1 431 ", id="many headers"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 403 ", id="no host"),
+        pytest.param(b"GET http://[/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 400 ", id="no path"),
         pytest.param(b"GET <script> HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 404 ", id="markup"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import getpass
+import itertools
 import json
 import shutil
 import socket
@@ -324,6 +326,33 @@ def test_a_broker_that_takes_the_connection_and_says_nothing(make_result, monkey
         assert sink.trouble.endswith("cannot be reached: it did not answer the login within 0.3 s")
         sink.close()
     assert sink.n_lost == 1
+
+
+def test_a_broker_that_throws_out_after_each_login_is_asked_less_and_less(make_result):
+    """The waits 0.1, 0.2, 0.4 and 0.8 s end after 1.5 s; without the doubling there were ten connections by then."""
+    pytest.importorskip("paho.mqtt.client")
+    logins_s = []
+
+    def serve(server):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    logins_s.append(time.monotonic())
+                    connection.recv(1024)
+                    connection.sendall(b"\x20\x02\x00\x00")  # CONNACK, accepted
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        options = MqttOptions(host="127.0.0.1", port=server.getsockname()[1], topic_prefix="door")
+        with MqttSink(make_content(ContentOptions()), options, retry_s=(0.1, 60.0)) as sink:
+            sink.write(make_result())
+            until(lambda: len(logins_s) >= 5)
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    waits_s = [after_s - before_s for before_s, after_s in itertools.pairwise(logins_s)]
+    assert all(wait_s >= expected_s for wait_s, expected_s in zip(waits_s, (0.1, 0.2, 0.4, 0.8), strict=False))
 
 
 def test_a_host_that_is_no_name(make_result):

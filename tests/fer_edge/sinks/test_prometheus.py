@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import time
@@ -137,6 +138,35 @@ def test_nothing_else_is_served():
         with pytest.raises(urllib.error.HTTPError, match="501") as raised:
             urllib.request.urlopen(request, timeout=10)
         raised.value.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:9310", 200),  # through a tunnel
+        ("127.0.0.1", 200),
+        ("[::1]:9310", 200),
+        ("evil.example", 403),  # a name that was led here
+        ("localhost.evil.example:9310", 403),
+        ("[", 403),
+    ],
+)
+def test_another_sites_page_reads_nothing(host, status):
+    with endpoint() as sink:
+        connection = http.client.HTTPConnection("127.0.0.1", sink.port, timeout=10)
+        connection.request("GET", "/metrics", headers={"Host": host})
+        answer = connection.getresponse()
+        assert answer.status == status
+        assert (b"fer_edge_frames_total" in answer.read()) == (status == 200)
+        connection.close()
+
+
+def test_where_other_machines_may_ask_any_name_is_theirs():
+    options = PrometheusOptions(host="0.0.0.0", port=0)
+    with PrometheusEndpoint(options) as sink:
+        request = urllib.request.Request(f"http://127.0.0.1:{sink.port}/metrics", headers={"Host": "camera.lan"})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == 200
 
 
 def test_who_asks_slowly_is_disconnected_and_keeps_nobody_waiting(monkeypatch):
