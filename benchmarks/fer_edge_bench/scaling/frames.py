@@ -8,7 +8,7 @@ from fer_edge.assets import demo_photo_path
 from fer_edge.images import read_image
 from fer_edge.preprocess import Pixels, resize_exact
 
-__all__ = ["CROWDS", "CROWD_SIZE_WH", "FRAME_SIZES_WH", "crowd_frame", "padded_frame"]
+__all__ = ["CROWDS", "CROWD_FACE_PX", "CROWD_SIZE_WH", "FRAME_SIZES_WH", "crowd_frame", "padded_frame"]
 
 # Numbers of faces in a frame, and the frame's size.
 CROWDS = (1, 2, 5, 10, 20, 50, 100)
@@ -17,6 +17,7 @@ FRAME_SIZES_WH = ((320, 240), (480, 360), (640, 480), (960, 720), (1280, 720), (
 
 # A square of the demo photo around the face, left and top and side, and the side of its copies: a face of 51 pixels,
 # a quarter above the smallest that is looked for, in places for 130.
+CROWD_FACE_PX = 51
 _HEAD_LEFT, _HEAD_TOP, _HEAD_PX = 135, 40, 180
 _TILE_PX = 96
 # Left and top of the demo photo's part that is in every frame of the other kind, as large as the smallest of them.

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 
 from fer_edge import __version__
 from fer_edge.bundle import Bundle
+from fer_edge.errors import IntegrityError
 from fer_edge.machine import package_versions
 from fer_edge_bench.circumstances import busy_percent
 from fer_edge_bench.cores import choose_cores
@@ -26,7 +27,7 @@ from fer_edge_bench.scaling.worker import ScalingAnswer, ScalingJob, start_scali
 from fer_edge_bench.workers.pipeline_job import PipelineJob
 from fer_edge_devices.system_tree import SystemTree
 
-__all__ = ["measure_scaling"]
+__all__ = ["check_crowd", "measure_scaling"]
 
 _PACKAGES = ("numpy", "opencv-python-headless", "ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino")
 
@@ -65,6 +66,7 @@ def measure_scaling(
         tree: of the system.
 
     Raises:
+        IntegrityError: a bundle's detector finds as many faces, or looks at as many crops, in each of the crowds.
         FerEdgeError: a case failed.
     """
     tree = tree or SystemTree()
@@ -93,7 +95,9 @@ def measure_scaling(
             progress(done, total, f"{one.name}, round {number + 1} of {settings.rounds}")
             job = ScalingJob(pipeline=job_of(one), passes=settings.passes, descending=number % 2 == 1)
             with start_scaling(job) as process:
-                one.answers.append(process.answer(ScalingAnswer))
+                answer = process.answer(ScalingAnswer)
+            check_crowd(one.name, answer.measured)
+            one.answers.append(answer)
             done += 1
     for kind in MEMORY_KINDS:
         for one in measured:
@@ -113,6 +117,26 @@ def measure_scaling(
         busy_percent=busy,
         cases=tuple(_case_of(one, settings, cores, classifier) for one in measured),
     )
+
+
+def check_crowd(name: str, measured: ScalingRound) -> None:
+    """Check, before more is measured, that lines can be drawn through what the crowds cost.
+
+    Raises:
+        IntegrityError: the detector finds as many faces, or looks at as many crops, in each of them.
+    """
+    works = [point.work for point in measured.crowd]
+    counts = {
+        "faces": {work.n_faces for work in works},
+        "R-Net's crops": {work.rnet_crops for work in works},
+        "O-Net's crops": {work.onet_crops for work in works},
+    }
+    for what, found in counts.items():
+        if len(found) == 1:
+            crowds = f"{measured.crowd[0].asked} to {measured.crowd[-1].asked} faces"
+            raise IntegrityError(
+                f"{name}: expected more {what} in frames of {crowds}, found {min(found)} in each; check the bundle"
+            )
 
 
 def _case_of(one: _Measured, settings: ScalingSettings, cores: tuple[int, ...], classifier: int | None) -> ScalingCase:

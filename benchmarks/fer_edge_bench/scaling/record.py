@@ -20,6 +20,7 @@ from fer_edge.typed_json import from_json_types
 from fer_edge_bench.load import LoadIdentity
 from fer_edge_bench.record import BundleIdentity, MachineIdentity, case_name
 from fer_edge_bench.scaling.figures import CaseFigures, case_figures
+from fer_edge_bench.scaling.frames import CROWD_FACE_PX
 from fer_edge_bench.scaling.samples import MemoryRun, ScalingRound
 
 __all__ = ["SCHEMA", "ScalingCase", "ScalingRecord", "ScalingSettings", "measuring_command", "read_scaling_record"]
@@ -40,7 +41,7 @@ class ScalingSettings:
         passes: over the pictures in each process, and runs of each other frame.
         rounds: fresh processes for each case; the cases take turns.
         frames: of the memory runs.
-        min_face_px: smallest face looked for.
+        min_face_px: smallest face looked for; at most the size of the crowd's faces.
     """
 
     threads: int = 1
@@ -53,8 +54,9 @@ class ScalingSettings:
         for name, least in (("threads", 1), ("passes", 1), ("rounds", 1), ("frames", _LEAST_FRAMES)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: expected {least} or more, found {getattr(self, name)}")
-        if not 12 <= self.min_face_px < math.inf:
-            raise ValueError(f"min_face_px: expected 12 or more, found {self.min_face_px:g}")
+        # Where larger faces are looked for, the crowd's are not, and there is no line through what they cost.
+        if not 12 <= self.min_face_px <= CROWD_FACE_PX:
+            raise ValueError(f"min_face_px: expected 12 to {CROWD_FACE_PX}, found {self.min_face_px:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
