@@ -14,7 +14,7 @@
 
 Rounds are interleaved: each measures the engine alone, then bulk, and is divided by itself: by the clock, and by the
 processor time of all processes, which tells the same where they keep every core busy, and holds where the machine has
-other work too. docs/bulk.md has results.
+other work too. docs/bulk.md has what the memory came to.
 """
 
 from __future__ import annotations

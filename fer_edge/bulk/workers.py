@@ -199,8 +199,9 @@ def _where(tasks: Sequence[Task]) -> str:
     if not tasks:
         return ""
     first, items = tasks[0].first_index, tasks[0].items
-    start, end = items[0].source[:_MAX_SHOWN], items[-1].source[:_MAX_SHOWN]
-    return f" at one of the inputs {first} to {first + len(items) - 1}, {start!r} to {end!r}"
+    start, end = (item.source[:_MAX_SHOWN] for item in (items[0], items[-1]))
+    names = f"{start!r} to {end!r}" if start != end else repr(start)
+    return f" at one of the inputs {first} to {first + len(items) - 1}, {names}"
 
 
 def _work(

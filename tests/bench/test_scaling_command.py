@@ -78,7 +78,16 @@ def test_a_record_is_shown_again(tmp_path: Path) -> None:
         (("--engine", "tflit"), 2, "did you mean tflite?"),
         (("none",), 1, "no bundle at"),
         (("--from-record", "none.json"), 1, "cannot read none.json"),
-        (("--from-record", "none.json", "--record", "x.json"), 2, "--from-record: expected no --record beside it"),
+        (
+            ("--from-record", "none.json", "--record", "x.json"),
+            2,
+            "--from-record measures nothing: expected no --record beside it",
+        ),
+        (
+            ("--from-record", "none.json", "--rounds", "3", "--engine", "onnx"),
+            2,
+            "--from-record measures nothing: expected no --engine or --rounds beside it",
+        ),
         (("--record", "x.html", "--report", "x.html"), 2, "expected two files, found one name"),
     ],
 )

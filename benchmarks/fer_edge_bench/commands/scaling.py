@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import Command
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from fer_edge_bench.scaling.record import ScalingRecord
 
 __all__ = ["SCALING"]
+
+
+# Of the options that say what is measured.
+_DEFAULTS: dict[str, Any] = {"threads": 1, "min_face": 40.0, "frames": 2000, "passes": 10, "rounds": 4}
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -33,15 +37,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of the classifier: int8, float32 (the one that the bundle prefers)",
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the engine (1)")
-    parser.add_argument("--min-face", type=float, default=40.0, metavar="PX", help="smallest face looked for (40)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of the engine (1)")
+    parser.add_argument("--min-face", type=float, metavar="PX", help="smallest face looked for (40)")
     parser.add_argument(
-        "--frames", type=int, default=2000, metavar="N", help="over which memory is watched (2000; 20000 for the claim)"
+        "--frames", type=int, metavar="N", help="over which memory is watched (2000; 20000 for the claim)"
     )
-    parser.add_argument("--passes", type=int, default=10, metavar="N", help="over the pictures in each process (10)")
-    parser.add_argument(
-        "--rounds", type=int, default=4, metavar="N", help="fresh processes for each case, in turns (4)"
-    )
+    parser.add_argument("--passes", type=int, metavar="N", help="over the pictures in each process (10)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="fresh processes for each case, in turns (4)")
     parser.add_argument(
         "--from-record", type=Path, metavar="FILE", help="measure nothing: show this record, or make its page"
     )
@@ -72,8 +74,11 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.record is not None and arguments.record == arguments.report:
         raise UsageError("--record and --report: expected two files, found one name")
     if arguments.from_record is not None:
-        if arguments.record is not None:
-            raise UsageError("--from-record: expected no --record beside it")
+        measured = {"bundle": arguments.bundle, "--engine": arguments.engine, "--precision": arguments.precision}
+        measured |= {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in _DEFAULTS}
+        beside = [name for name, value in {**measured, "--record": arguments.record}.items() if value not in (None, [])]
+        if beside:
+            raise UsageError(f"--from-record measures nothing: expected no {' or '.join(beside)} beside it")
         record = read_scaling_record(arguments.from_record)
     else:
         record = _measured(arguments)
@@ -97,12 +102,14 @@ def _measured(arguments: argparse.Namespace) -> ScalingRecord:
     from fer_edge_bench.scaling.record import ScalingSettings
 
     try:
+        given = {name: getattr(arguments, name) for name in _DEFAULTS if getattr(arguments, name) is not None}
+        chosen = {**_DEFAULTS, **given}
         settings = ScalingSettings(
-            threads=arguments.threads,
-            passes=arguments.passes,
-            rounds=arguments.rounds,
-            frames=arguments.frames,
-            min_face_px=arguments.min_face,
+            threads=chosen["threads"],
+            passes=chosen["passes"],
+            rounds=chosen["rounds"],
+            frames=chosen["frames"],
+            min_face_px=chosen["min_face"],
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

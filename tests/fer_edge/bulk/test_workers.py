@@ -93,9 +93,7 @@ def test_large_tasks_and_answers_do_not_wait_for_each_other():
         pytest.param("raise no such shape", "^no such shape$", id="raised"),
         pytest.param("kill 9", r"^a worker process was ended by SIGKILL \(memory may have run out", id="killed"),
         pytest.param("kill 11", r"ended by SIGSEGV \(a library crashed\) at one of the inputs 3 to 3", id="crashed"),
-        pytest.param(
-            "exit 3", "exit code 3 at one of the inputs 3 to 3, 'exit 3' to 'exit 3'; the same command", id="ended"
-        ),
+        pytest.param("exit 3", "exit code 3 at one of the inputs 3 to 3, 'exit 3'; the same command", id="ended"),
     ],
 )
 def test_a_worker_that_fails(source, message):

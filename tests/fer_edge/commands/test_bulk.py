@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -198,9 +199,10 @@ def test_a_worker_that_is_killed_is_told_and_it_goes_on(bulk, started, faces_csv
     os.kill(children(process)[0], signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err.splitlines()[-1] == (
-        "fer-edge: error: a worker process was ended by SIGKILL (memory may have run out; give a smaller --workers); "
-        "the same command goes on from here"
+    assert re.fullmatch(
+        r"fer-edge: error: a worker process was ended by SIGKILL \(memory may have run out; give a smaller --workers\)"
+        r" at one of the inputs \d+ to \d+, '.*faces\.csv'; the same command goes on from here",
+        err.splitlines()[-1],
     )
     assert bulk(faces_csv, "--faces", "--out", out, "--workers", 2)[0] == 0
     assert_same_rows(out, whole)
