@@ -103,13 +103,13 @@ def _measured(arguments: argparse.Namespace) -> ScalingRecord:
 
     try:
         given = {name: getattr(arguments, name) for name in _DEFAULTS if getattr(arguments, name) is not None}
-        chosen = {**_DEFAULTS, **given}
+        values = {**_DEFAULTS, **given}
         settings = ScalingSettings(
-            threads=chosen["threads"],
-            passes=chosen["passes"],
-            rounds=chosen["rounds"],
-            frames=chosen["frames"],
-            min_face_px=chosen["min_face"],
+            threads=values["threads"],
+            passes=values["passes"],
+            rounds=values["rounds"],
+            frames=values["frames"],
+            min_face_px=values["min_face"],
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
