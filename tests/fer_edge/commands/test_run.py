@@ -439,6 +439,21 @@ def threads_of_ours():
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("fer-edge")]
 
 
+@pytest.fixture
+def signals_of_a_terminal():
+    """Handlers as a terminal's programs have them: what a shell starts in the background ignores some."""
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_of_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_a_stream_as_a_file_ends(run, tmp_path, camera, meanwhile, number):
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
@@ -467,6 +482,7 @@ def test_a_signal_ends_a_stream_as_a_file_ends(run, tmp_path, camera, meanwhile,
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
+@pytest.mark.usefixtures("signals_of_a_terminal")
 @pytest.mark.parametrize(
     ("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
 )
