@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-__all__ = ["Command"]
+__all__ = ["Command", "tell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +26,11 @@ class Command:
     configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     actions: Mapping[str, Command] = field(default_factory=dict)
+
+
+def tell(line: str) -> None:
+    """Write a line to standard error; what reports must not end because nobody can read it any more."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"fer-edge: {line}\n")
+            sys.stderr.flush()

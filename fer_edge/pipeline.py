@@ -14,9 +14,9 @@ from fer_edge.engines import ENGINE_NAMES, Engine, load_engine, pick_engine
 from fer_edge.errors import IntegrityError, UsageError
 from fer_edge.results import Face, FrameAnalysis
 from fer_edge.stage import Pixels, Stage
-from fer_edge.tuning import StageChoice
+from fer_edge.tuning import StageChoice, read_tuning
 
-__all__ = ["EmotionPipeline"]
+__all__ = ["EmotionPipeline", "open_pipeline"]
 
 # R-Net sees a varying number of boxes; these batch sizes keep shapes fixed without padding. Each size is a session with
 # its own copy of the weights, which for O-Net's 1.6 MB costs more memory than a larger batch saves time.
@@ -135,6 +135,44 @@ class EmotionPipeline:
             classify_ms=1000 * (classified - detected),
             stages_ms={**detecting_ms, **classifying_ms},
         )
+
+
+def open_pipeline(
+    bundle: str | Path | None,
+    *,
+    engine: str | None,
+    precision: str | None,
+    detector_precision: str | None,
+    threads: int | None,
+    min_face_px: float,
+    use_tuning: bool = True,
+) -> EmotionPipeline:
+    """Load a bundle as asked; where nothing is asked of engine, precision and threads, as `fer-edge tune` found best.
+
+    Args:
+        bundle: folder or .zip; None for the one that is installed with fer-edge.
+        engine: None for the first that is installed and in the bundle, or what was found best.
+        precision: of the classifier; None for the bundle's preferred one, or what was found best.
+        detector_precision: of the detector's networks; None likewise.
+        threads: that the engine may use; None for one, or what was found best.
+        min_face_px: smallest face looked for, in pixels of the frame.
+        use_tuning: whether what `fer-edge tune` found is taken.
+
+    Raises:
+        FerEdgeError: the same as EmotionPipeline's.
+    """
+    if use_tuning and (engine, precision, detector_precision, threads) == (None, None, None, None):
+        tuning = read_tuning(Bundle.open(None if bundle is None else Path(bundle)))
+        if tuning is not None:
+            return EmotionPipeline(bundle, min_face_px=min_face_px, stages=tuning.stages)
+    return EmotionPipeline(
+        bundle,
+        engine=engine,
+        precision=precision,
+        detector_precision=detector_precision,
+        min_face_px=min_face_px,
+        threads=1 if threads is None else threads,
+    )
 
 
 def _engine_for(bundle: Bundle, name: str | None) -> Engine:

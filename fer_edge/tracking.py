@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge._cv2 import import_cv2
+from fer_edge.detector.boxes import FROM_EDGES, overlaps
 from fer_edge.errors import InputError
 from fer_edge.pipeline import EmotionPipeline
 from fer_edge.results import Detection, Face, FrameAnalysis
@@ -413,9 +414,4 @@ class _Average:
 
 def _overlaps(first: Sequence[Floats], second: Sequence[Floats]) -> Floats:
     """Return intersection over union of every pair of boxes: float32 (len(first), len(second))."""
-    one, other = np.stack(first)[:, np.newaxis], np.stack(second)[np.newaxis]
-    low, high = np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])
-    shared = np.maximum(high - low, 0).prod(axis=-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (one, other)]
-    overlaps: Floats = shared / np.maximum(areas[0] + areas[1] - shared, 1e-6)
-    return overlaps
+    return overlaps(np.stack(first) + FROM_EDGES, np.stack(second) + FROM_EDGES)

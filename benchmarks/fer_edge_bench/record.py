@@ -6,11 +6,8 @@ It keeps every raw sample. The figures in it must follow from the samples, or it
 from __future__ import annotations
 
 import dataclasses
-import gzip
-import json
 import math
 import shlex
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +18,7 @@ from fer_edge.bundle.manifest import STAGE_NAMES
 from fer_edge.errors import InputError
 from fer_edge.typed_json import from_json_types
 from fer_edge_bench.load import LoadIdentity
+from fer_edge_bench.record_file import read_record_json
 from fer_edge_bench.samples import Round, StreamTrial, SustainedRun
 from fer_edge_bench.summary import CaseSummary, CpuShare, summarize_case
 from fer_edge_devices.sensors import SensorReading
@@ -46,7 +44,6 @@ __all__ = [
 ]
 
 SCHEMA = "fer-edge/bench-record/2"
-_GZIP_MAGIC = b"\x1f\x8b"
 _SCHEMA_FAMILY = "fer-edge/bench-record/"
 # The single stream is always measured; these are what else can be asked for.
 SCENARIOS = ("offline", "multi-stream", "sustained")
@@ -400,11 +397,7 @@ def read_record(path: Path) -> BenchRecord:
     Raises:
         InputError: the file cannot be read, or is not a whole record of this schema; the message names the key.
     """
-    try:
-        data = path.read_bytes()
-        content = json.loads(gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise InputError(f"cannot read {path}: {error}; expected a record of fer-edge bench") from error
+    content = read_record_json(path, "a record of fer-edge bench")
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, str) and schema != SCHEMA and schema.startswith(_SCHEMA_FAMILY):
         raise InputError(

@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from fer_edge.command import Command
+from fer_edge.command import Command, tell
 from fer_edge.errors import FerEdgeError
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge._cv2 import import_cv2
     from fer_edge.annotate import open_annotation
     from fer_edge.frame_record import frame_text
+    from fer_edge.pipeline import open_pipeline
     from fer_edge.sinks import FrameResult, open_sinks
     from fer_edge.sources import open_source
 
@@ -98,13 +99,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
     def report(error: FerEdgeError) -> None:
         failures.append(error)
-        _tell(f"error: {error}")
+        tell(f"error: {error}")
 
     opened: list[FanOut] = []
 
     def tell_state(online: bool, reason: str) -> None:
         # Called by the loop below, between two frames: sinks take all calls from one thread.
-        _tell(f"{'online' if online else 'offline'}: {reason}")
+        tell(f"{'online' if online else 'offline'}: {reason}")
         for sinks in opened:
             sinks.source_state(online, reason)
 
@@ -116,11 +117,19 @@ def _run(arguments: argparse.Namespace) -> int:
             open_annotation(arguments.annotate, source, source_path=Path(arguments.source), force=arguments.force)
         )
         sinks = stack.enter_context(
-            open_sinks(sink_options, is_tracked=source.kind not in ("photo", "folder"), tell=_tell)
+            open_sinks(sink_options, is_tracked=source.kind not in ("photo", "folder"), tell=tell)
         )
         _add_preview(sinks, source, arguments.preview)
         opened.append(sinks)
-        pipeline = _pipeline(arguments)
+        pipeline = open_pipeline(
+            arguments.bundle,
+            engine=arguments.engine,
+            precision=arguments.precision,
+            detector_precision=arguments.detector_precision,
+            threads=arguments.threads,
+            min_face_px=arguments.min_face,
+            use_tuning=not arguments.no_tuning,
+        )
         tracker = _tracker(pipeline, source, arguments)
         if source.is_live:
             stack.enter_context(_signals_close(source))
@@ -145,19 +154,12 @@ def _run(arguments: argparse.Namespace) -> int:
             annotation.write(frame, analysis, pipeline.labels)
         n_dropped = source.n_dropped
     if tracker is not None and tracker.n_skipped:
-        _tell(f"{tracker.n_skipped} frames were skipped to keep within the bound")
+        tell(f"{tracker.n_skipped} frames were skipped to keep within the bound")
     if n_dropped:
-        _tell(f"{n_dropped} frames were dropped: newer ones came before they were read")
+        tell(f"{n_dropped} frames were dropped: newer ones came before they were read")
     if arguments.annotate and arguments.text:
         sys.stdout.write(f"annotated: {arguments.annotate}\n")
     return 1 if failures or any(sinks.n_lost_by_sink().values()) else 0
-
-
-def _tell(line: str) -> None:
-    # Whoever read this may be gone, a terminal or a logger; a camera goes on without.
-    if sys.stderr is not None:
-        with suppress(OSError):
-            sys.stderr.write(f"fer-edge: {line}\n")
 
 
 def _live_options(arguments: argparse.Namespace, on_state: Callable[[bool, str], object]) -> LiveOptions:
@@ -208,7 +210,7 @@ def _add_preview(sinks: FanOut, source: Source, address: str | None) -> None:
 
     preview = PreviewServer(address)
     sinks.add("preview", preview)
-    _tell(f"preview at {preview.url}")
+    tell(f"preview at {preview.url}")
 
 
 @contextmanager
@@ -253,27 +255,6 @@ def _sink_options(arguments: argparse.Namespace) -> list[SinkOptions]:
     if arguments.text and any(each.kind == "stdout" for each in options):
         raise UsageError("--text and --sink stdout would both write to standard output; leave one out")
     return options
-
-
-def _pipeline(arguments: argparse.Namespace) -> EmotionPipeline:
-    """Return the pipeline asked for; where nothing was asked for, the one that `fer-edge tune` found the fastest."""
-    from fer_edge.bundle import Bundle
-    from fer_edge.pipeline import EmotionPipeline
-    from fer_edge.tuning import read_tuning
-
-    chosen = (arguments.engine, arguments.precision, arguments.detector_precision, arguments.threads)
-    if not arguments.no_tuning and chosen == (None, None, None, None):
-        tuning = read_tuning(Bundle.open(arguments.bundle))
-        if tuning is not None:
-            return EmotionPipeline(arguments.bundle, min_face_px=arguments.min_face, stages=tuning.stages)
-    return EmotionPipeline(
-        arguments.bundle,
-        engine=arguments.engine,
-        precision=arguments.precision,
-        detector_precision=arguments.detector_precision,
-        min_face_px=arguments.min_face,
-        threads=1 if arguments.threads is None else arguments.threads,
-    )
 
 
 def _tracker(pipeline: EmotionPipeline, source: Source, arguments: argparse.Namespace) -> FaceTracker | None:

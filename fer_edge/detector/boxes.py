@@ -14,9 +14,12 @@ import numpy.typing as npt
 
 from fer_edge._cv2 import import_cv2
 
-__all__ = ["non_maximum_suppression", "overlaps", "refine", "refine_candidates", "to_square"]
+__all__ = ["FROM_EDGES", "non_maximum_suppression", "overlaps", "refine", "refine_candidates", "to_square"]
 
 Floats = npt.NDArray[np.float32]
+
+# From edges counted from 0, as a Detection has them, to pixels counted from 1: right and bottom stay.
+FROM_EDGES = np.array([1, 1, 0, 0], dtype=np.float32)
 
 
 def non_maximum_suppression(
@@ -72,7 +75,8 @@ def overlaps(first: Floats, second: Floats) -> Floats:
     high = np.minimum(first[:, np.newaxis, 2:], second[:, 2:])
     shared = np.maximum(high - low + 1, 0).prod(axis=-1)
     areas = [(boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=-1) for boxes in (first, second)]
-    found: Floats = shared / (areas[0][:, np.newaxis] + areas[1] - shared)
+    # Boxes without area overlap nothing.
+    found: Floats = shared / np.maximum(areas[0][:, np.newaxis] + areas[1] - shared, 1e-6)
     return found
 
 

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.detector.boxes import non_maximum_suppression, overlaps, refine, refine_candidates, to_square
+from fer_edge.detector.boxes import (
+    FROM_EDGES,
+    non_maximum_suppression,
+    overlaps,
+    refine,
+    refine_candidates,
+    to_square,
+)
 from fer_edge.detector.crops import square_crops
 from fer_edge.detector.pyramid import Pyramid, plan_pyramid
 from fer_edge.errors import EngineError, InputError
@@ -59,9 +66,6 @@ class DetectorOptions:
         if self.max_proposals < 1:
             raise ValueError(f"max_proposals: expected 1 or more, found {self.max_proposals}")
 
-
-# From edges counted from 0 to pixels counted from 1, the last included: right and bottom stay.
-_FROM_EDGES = np.array([1, 1, 0, 0], dtype=np.float32)
 
 # Overlaps at which boxes are one face: within a level, between levels, after R- and O-Net. All but the second are those
 # of the reference code, which has 0.7 there and so sends many boxes of a face through R-Net: as many chances that one
@@ -159,9 +163,7 @@ class FaceDetector:
     def _reject(self, octaves: list[Pixels], boxes: Floats) -> Floats:
         """R-Net on the proposals; returns the square boxes that pass."""
         seen = self._look(self._rnet, octaves, boxes)
-        again = seen.near_misses(_logit(_SECOND_LOOK_RNET), self._rnet_logit)
-        if again.size:
-            seen = seen.joined(self._look(self._rnet, octaves, to_square(seen.boxes[again])))
+        seen = self._look_again(self._rnet, octaves, seen, _logit(_SECOND_LOOK_RNET), self._rnet_logit)
         passed = np.flatnonzero(seen.logits > self._rnet_logit)
         kept = passed[non_maximum_suppression(seen.squares[passed], seen.logits[passed], _NMS_RNET, "union")]
         return to_square(seen.boxes[kept])
@@ -177,9 +179,7 @@ class FaceDetector:
             others = others[overlaps(others, sure).max(axis=1) <= _NMS_SURE]
         if len(others):
             seen = seen.joined(self._look(self._onet, octaves, others))
-        again = seen.near_misses(_logit(_SECOND_LOOK_ONET), self._onet_logit)
-        if again.size:
-            seen = seen.joined(self._look(self._onet, octaves, to_square(seen.boxes[again])))
+        seen = self._look_again(self._onet, octaves, seen, _logit(_SECOND_LOOK_ONET), self._onet_logit)
         passed = np.flatnonzero(seen.logits > self._onet_logit)
         kept = passed[non_maximum_suppression(seen.boxes[passed], seen.logits[passed], _NMS_ONET, "min")]
         return [seen.detection(index) for index in kept.tolist()]
@@ -201,7 +201,7 @@ class FaceDetector:
         _check_frame(frame_bgr)
         if not boxes_xyxy:
             return []
-        seen = self._look(self._onet, [frame_bgr], to_square(np.stack(boxes_xyxy) + _FROM_EDGES))
+        seen = self._look(self._onet, [frame_bgr], to_square(np.stack(boxes_xyxy) + FROM_EDGES))
         return [
             seen.detection(index) if logit > self._onet_logit else None
             for index, logit in enumerate(seen.logits.tolist())
@@ -218,6 +218,13 @@ class FaceDetector:
             boxes=refine(squares, offsets),
             landmarks=landmarks[0] if landmarks else np.empty((len(squares), 0), dtype=np.float32),
         )
+
+    def _look_again(
+        self, stage: Stage, octaves: list[Pixels], seen: _Seen, low_logit: float, high_logit: float
+    ) -> _Seen:
+        """Add to what a network saw its near misses where it has moved them to."""
+        again = seen.near_misses(low_logit, high_logit)
+        return seen.joined(self._look(stage, octaves, to_square(seen.boxes[again]))) if again.size else seen
 
     def _pyramid_for(self, frame_size_wh: tuple[int, int]) -> Pyramid:
         if self._pyramid is None or self._pyramid.frame_size_wh != frame_size_wh:
@@ -263,7 +270,7 @@ class _Seen:
         left, top, right, bottom = self.squares[index].tolist()
         points = self.landmarks[index].reshape(2, 5).T * np.array([right - left + 1, bottom - top + 1], np.float32)
         return Detection(
-            box_xyxy=self.boxes[index] - _FROM_EDGES,
+            box_xyxy=self.boxes[index] - FROM_EDGES,
             detection_score=1.0 / (1.0 + math.exp(-float(self.logits[index]))),
             landmarks_xy=(points + np.array([left - 1, top - 1], np.float32)).astype(np.float32),
         )

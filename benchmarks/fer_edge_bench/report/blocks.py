@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.resources
 
+from fer_edge_bench.record import BundleIdentity, MachineIdentity
 from fer_edge_bench.report.plot import Plot
 from fer_edge_bench.report.svg import escape
 from fer_edge_bench.report.tables import Table, is_numeric
 
-__all__ = ["document_html", "figure_html", "table_html"]
+__all__ = ["document_html", "figure_html", "header_html", "table_html"]
 
 # Widths in pixels that plots are drawn for: a phone of 360 px without its margins, and a desktop's column.
 _NARROW_PX, _WIDE_PX = 328.0, 800.0
@@ -24,6 +25,16 @@ def document_html(title: str, body: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def header_html(kicker: str, machine: MachineIdentity, bundle: BundleIdentity, created_utc: str) -> str:
+    """Return a page's head: what made it, and the machine, bundle and day it is of."""
+    classifier = f", {bundle.classifier}" if bundle.classifier else ""
+    return (
+        f'<header>\n<p class="kicker">{escape(kicker)}</p>\n<h1>{escape(machine.model)}</h1>\n'
+        f'<p class="quiet">{escape(machine.cpu)}, {machine.cores} cores; bundle {escape(bundle.name)} '
+        f"{escape(bundle.version)}{escape(classifier)}; measured {escape(created_utc[:10])}</p>\n</header>"
     )
 
 

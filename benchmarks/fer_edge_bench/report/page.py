@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fer_edge.files import write_text
 from fer_edge_bench.record import BenchRecord
-from fer_edge_bench.report.blocks import document_html, figure_html, table_html
+from fer_edge_bench.report.blocks import document_html, figure_html, header_html, table_html
 from fer_edge_bench.report.case_plots import latency_plot, stages_plot, streams_plot
 from fer_edge_bench.report.contents import best_case, circumstance_lines, headline_text, remarks, warnings
 from fer_edge_bench.report.figures import amount, interval, mb, ms
@@ -53,7 +53,7 @@ def report_html(record: BenchRecord, *, command: str, accuracies: Accuracies | N
     title = f"{record.machine.model} - fer-edge bench"
     body = "\n".join(
         [
-            _header(record),
+            header_html("fer-edge bench", record.machine, record.bundle, record.created_utc),
             "<main>",
             _headline(record),
             _circumstances(record),
@@ -63,16 +63,6 @@ def report_html(record: BenchRecord, *, command: str, accuracies: Accuracies | N
         ]
     )
     return document_html(title, body)
-
-
-def _header(record: BenchRecord) -> str:
-    machine, bundle = record.machine, record.bundle
-    classifier = f", {bundle.classifier}" if bundle.classifier else ""
-    return (
-        f'<header>\n<p class="kicker">fer-edge bench</p>\n<h1>{escape(machine.model)}</h1>\n'
-        f'<p class="quiet">{escape(machine.cpu)}, {machine.cores} cores; bundle {escape(bundle.name)} '
-        f"{escape(bundle.version)}{escape(classifier)}; measured {escape(record.created_utc[:10])}</p>\n</header>"
-    )
 
 
 def _headline(record: BenchRecord) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fer_edge_bench.circumstances import BUSY_PERCENT
-from fer_edge_bench.report.blocks import document_html, figure_html, table_html
+from fer_edge_bench.report.blocks import document_html, figure_html, header_html, table_html
 from fer_edge_bench.report.plot import Plot
 from fer_edge_bench.report.scaling_plots import fit_plots, memory_plots, peak_plot, split_plot
 from fer_edge_bench.report.scaling_tables import memory_verdict, scaling_tables
@@ -39,7 +39,16 @@ def scaling_html(record: ScalingRecord, *, command: str) -> str:
         )
         for heading, plot_keys, table_keys in _SECTIONS
     ]
-    body = "\n".join([_header(record), "<main>", _headline(record), *sections, _method(record, command), "</main>"])
+    body = "\n".join(
+        [
+            header_html("fer-edge bench scaling", record.machine, record.bundle, record.created_utc),
+            "<main>",
+            _headline(record),
+            *sections,
+            _method(record, command),
+            "</main>",
+        ]
+    )
     return document_html(f"{record.machine.model} - fer-edge bench scaling", body)
 
 
@@ -48,16 +57,6 @@ def _plots(record: ScalingRecord) -> Iterator[Plot]:
     yield split_plot(record)
     yield from fit_plots(record)
     yield from memory_plots(record)
-
-
-def _header(record: ScalingRecord) -> str:
-    machine, bundle = record.machine, record.bundle
-    classifier = f", {bundle.classifier}" if bundle.classifier else ""
-    return (
-        f'<header>\n<p class="kicker">fer-edge bench scaling</p>\n<h1>{escape(machine.model)}</h1>\n'
-        f'<p class="quiet">{escape(machine.cpu)}, {machine.cores} cores; bundle {escape(bundle.name)} '
-        f"{escape(bundle.version)}{escape(classifier)}; measured {escape(record.created_utc[:10])}</p>\n</header>"
-    )
 
 
 def _headline(record: ScalingRecord) -> str:

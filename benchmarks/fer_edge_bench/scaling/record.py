@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
-import json
 import math
 import shlex
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +16,7 @@ from fer_edge.errors import InputError
 from fer_edge.typed_json import from_json_types
 from fer_edge_bench.load import LoadIdentity
 from fer_edge_bench.record import BundleIdentity, MachineIdentity, case_name
+from fer_edge_bench.record_file import read_record_json
 from fer_edge_bench.scaling.figures import CaseFigures, case_figures
 from fer_edge_bench.scaling.frames import CROWD_FACE_PX
 from fer_edge_bench.scaling.samples import MemoryRun, ScalingRound
@@ -26,7 +24,6 @@ from fer_edge_bench.scaling.samples import MemoryRun, ScalingRound
 __all__ = ["SCHEMA", "ScalingCase", "ScalingRecord", "ScalingSettings", "measuring_command", "read_scaling_record"]
 
 SCHEMA = "fer-edge/scaling-record/1"
-_GZIP_MAGIC = b"\x1f\x8b"
 # Figures computed again on another processor or version of numpy differ in the last digits.
 _REL_TOLERANCE, _ABS_TOLERANCE = 1e-4, 1e-4
 _LEAST_FRAMES = 100
@@ -156,11 +153,7 @@ def read_scaling_record(path: Path) -> ScalingRecord:
     Raises:
         InputError: the file cannot be read, or is not a whole record of this schema; the message names the key.
     """
-    try:
-        data = path.read_bytes()
-        content = json.loads(gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise InputError(f"cannot read {path}: {error}; expected a record of fer-edge bench scaling") from error
+    content = read_record_json(path, "a record of fer-edge bench scaling")
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, str) and schema != SCHEMA:
         raise InputError(f"{path}: expected a record of schema {SCHEMA}, found {schema[:60]}")

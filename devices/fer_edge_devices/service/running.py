@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 from fer_edge._cv2 import import_cv2
+from fer_edge.command import tell
 from fer_edge.errors import FerEdgeError, InputError
-from fer_edge.pipeline import EmotionPipeline
+from fer_edge.pipeline import EmotionPipeline, open_pipeline
 from fer_edge.sinks import FanOut, FrameResult, open_sinks
 from fer_edge.sources import Frame, LiveOptions, LiveSource, open_source
 from fer_edge.tracking import FaceTracker, TrackerOptions
-from fer_edge.tuning import read_tuning
 from fer_edge_devices.service.config import (
     PipelineTable,
     ServiceConfig,
@@ -224,7 +223,7 @@ class Service:
 
     def _on_state(self, online: bool, reason: str) -> None:
         """Note that the source is lost or back; called in our own thread, inside `read`."""
-        _tell(f"{'online' if online else 'offline'}: {reason}")
+        tell(f"{'online' if online else 'offline'}: {reason}")
         self._offline_since_s = None if online else time.monotonic()
         self._offline_reason = "" if online else reason
         self._set_watchdog()
@@ -275,7 +274,7 @@ class Service:
             text = f"the configuration was reloaded: {', '.join(changed) or 'nothing'} changed"
             if "service" in changed:
                 text += "; for [service], fer-edge service install writes the unit anew"
-        _tell(text)
+        tell(text)
         self._set_watchdog()
         if self._is_ready:
             self._notifier.ready(text)
@@ -367,21 +366,13 @@ class Service:
 
 
 def _open_pipeline(table: PipelineTable) -> EmotionPipeline:
-    """Load the models; where nothing is said of engine and threads, with what `fer-edge tune` found."""
-    from fer_edge.bundle import Bundle
-
-    bundle = None if table.bundle is None else Path(table.bundle)
-    if (table.engine, table.precision, table.detector_precision, table.threads) == (None, None, None, None):
-        tuning = read_tuning(Bundle.open(bundle))
-        if tuning is not None:
-            return EmotionPipeline(bundle, min_face_px=table.min_face_px, stages=tuning.stages)
-    return EmotionPipeline(
-        bundle,
+    return open_pipeline(
+        table.bundle,
         engine=table.engine,
         precision=table.precision,
         detector_precision=table.detector_precision,
+        threads=table.threads,
         min_face_px=table.min_face_px,
-        threads=table.threads or 1,
     )
 
 
@@ -397,7 +388,7 @@ def _tracker(pipeline: EmotionPipeline, table: TrackingTable) -> FaceTracker:
 
 
 def _open_sinks(config: ServiceConfig) -> FanOut:
-    sinks = open_sinks(config.sinks, is_tracked=True, tell=_tell)
+    sinks = open_sinks(config.sinks, is_tracked=True, tell=tell)
     if config.preview.address is None:
         return sinks
     from fer_edge.preview import PreviewServer
@@ -408,7 +399,7 @@ def _open_sinks(config: ServiceConfig) -> FanOut:
     except BaseException:
         sinks.close()
         raise
-    _tell(f"preview at {preview.url}")
+    tell(f"preview at {preview.url}")
     return sinks
 
 
@@ -422,10 +413,3 @@ def _present(part: T | None) -> T:
     if part is None:
         raise RuntimeError("a part of the service is used before it was opened")
     return part
-
-
-def _tell(line: str) -> None:
-    # A journal that is full, or a file in its place, must not end what it only reports of.
-    with suppress(OSError):
-        sys.stderr.write(f"fer-edge: {line}\n")
-        sys.stderr.flush()

@@ -529,7 +529,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 def test_a_preview_of_a_stream(run, tmp_path, camera, meanwhile, monkeypatch):
     told, answers = [], []
-    monkeypatch.setattr(run_module, "_tell", told.append)
+    monkeypatch.setattr(run_module, "tell", told.append)
     monkeypatch.delenv("FER_EDGE_PREVIEW_TOKEN", raising=False)
 
     def look():
@@ -551,7 +551,7 @@ def test_a_preview_of_a_stream(run, tmp_path, camera, meanwhile, monkeypatch):
 def test_sinks_learn_that_a_stream_was_lost_and_came_back(run, tmp_path, camera, meanwhile, monkeypatch):
     told, events = [], tmp_path / "events.jsonl"
     live_options = run_module._live_options
-    monkeypatch.setattr(run_module, "_tell", told.append)
+    monkeypatch.setattr(run_module, "tell", told.append)
     monkeypatch.setattr(
         run_module,
         "_live_options",
