@@ -286,8 +286,8 @@ class FaceTracker:
         if len(tracks) < 2:
             return
         boxes = [track.found.box_xyxy for track in tracks]
-        overlaps = _overlaps(boxes, boxes)
-        for one, other in np.argwhere(np.triu(overlaps, k=1) > _SAME_PLACE_IOU).tolist():
+        shared = _overlaps(boxes, boxes)
+        for one, other in np.argwhere(np.triu(shared, k=1) > _SAME_PLACE_IOU).tolist():
             min(tracks[one], tracks[other], key=lambda track: track.found.detection_score).alive = False
 
     def _match(self, detections: Sequence[Detection], now_s: float) -> list[_Track]:
@@ -295,10 +295,10 @@ class FaceTracker:
         seen: list[_Track] = []
         waiting = dict(enumerate(detections))
         if self._tracks and detections:
-            overlaps = self._overlaps_with_tracks(detections, now_s)
-            for flat in np.argsort(-overlaps, axis=None, kind="stable").tolist():
+            shared = self._overlaps_with_tracks(detections, now_s)
+            for flat in np.argsort(-shared, axis=None, kind="stable").tolist():
                 row, column = divmod(flat, len(detections))
-                if overlaps[row, column] < _SAME_FACE_IOU:
+                if shared[row, column] < _SAME_FACE_IOU:
                     break
                 track = self._tracks[row]
                 if column in waiting and track not in seen:
