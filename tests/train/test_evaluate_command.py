@@ -150,6 +150,47 @@ def test_the_record(engine, bundle, data, capsys):
     assert str(data.parent) not in text
 
 
+class OneSided:
+    """Takes the value of a face's first column for its class, with probability 0.6, and else the last class."""
+
+    labels = FER2013_LABELS
+    input_shape_hwc = (48, 48, 1)
+    title = "one-sided"
+
+    def probs(self, images):
+        probs = np.zeros((len(images), 7), np.float32)
+        probs[:, 6] = 0.4
+        probs[np.arange(len(images)), images[:, 0, 0, 0]] += 0.6
+        return probs
+
+    def to_json(self):
+        return {"model": {"name": "one-sided"}}
+
+
+@pytest.mark.parametrize(
+    ("words", "confusion_of_neutral", "confidence"),
+    # 0.6 for the left edge's class; mirrored 0.3 for each edge's class and 0.4 for the last.
+    [([], [1, 0, 0, 0, 0, 0, 0], 0.6), (["--mirrored"], [0, 0, 0, 0, 0, 0, 1], 0.4)],
+    ids=["the face alone", "mirrored"],
+)
+def test_an_answer_may_be_the_mean_with_the_mirror_image(
+    monkeypatch, tmp_path, capsys, words, confusion_of_neutral, confidence
+):
+    monkeypatch.setattr(evaluation_run, "open_scorer", lambda _path, _choice: OneSided())
+    face = np.full((48, 48), 128)
+    face[:, 0], face[:, -1] = 0, 1
+    path = tmp_path / "f.csv"
+    path.write_text("\n".join([HEADER, csv_row(6, face, "PublicTest")]))
+    run(tmp_path, "--data", path, "--json", *words)
+    record = json.loads(capsys.readouterr().out)
+    assert record["mirrored"] is bool(words)
+    assert record["measured"]["confusion"][6] == confusion_of_neutral
+    (filled,) = (row for row in record["calibration"] if row["n"])
+    assert filled["confidence"] == pytest.approx(confidence)
+    run(tmp_path, "--data", path, *words)
+    assert ("PublicTest, each face and its mirror image\n" in capsys.readouterr().out) is bool(words)
+
+
 def test_only_the_rows_of_the_usage_count(engine, bundle, data, capsys):
     assert run(bundle, "--data", data, "--usage", "PrivateTest") == 0
     assert ", PrivateTest\n\ntop-1    100.00 % (95 % interval 64.57 to 100.00, n = 7)\n" in capsys.readouterr().out
@@ -481,7 +522,9 @@ def test_options_of_photos_do_not_go_with_faces(bundle, data, words):
         run(bundle, "--data", data, *words)
 
 
-@pytest.mark.parametrize("words", [["--usage", "PublicTest"], ["--reference-kernels"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [["--usage", "PublicTest"], ["--mirrored"], ["--reference-kernels"]], ids=lambda words: words[0]
+)
 def test_options_of_faces_do_not_go_with_photos(bundle, tmp_path, words):
     with pytest.raises(UsageError, match=f"^{words[0]} goes with --data; leave it away$"):
         run(bundle, "--photos", tmp_path, *words)

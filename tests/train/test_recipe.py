@@ -133,6 +133,7 @@ CHANGES = {
     "focal_gamma": 2.0,
     "validation_fraction": 0.1,
     "test_share": 0.1,
+    "keep_test_copies": True,
     "by_subject": True,
     "fold": (1, 4),
     "pretrained": "imagenet",

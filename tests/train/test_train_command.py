@@ -99,6 +99,7 @@ def test_defaults_are_the_recipes(called):
         (["--class-weight-power", "0.5"], "class_weight_power", 0.5),
         (["--focal-gamma", "2"], "focal_gamma", 2.0),
         (["--test-share", "0.25"], "test_share", 0.25),
+        (["--keep-test-copies"], "keep_test_copies", True),
         (["--by-subject"], "by_subject", True),
         (["--fold", "2/4"], "fold", (2, 4)),
         (["--input-px", "24"], "input_shape_hwc", (24, 24, 1)),

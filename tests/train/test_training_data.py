@@ -141,6 +141,29 @@ def test_pictures_of_the_sealed_part_are_left_out_of_training_and_not_measured(t
     assert "PublicTest or PrivateTest" in data.description["dropped_because"]
 
 
+def test_copies_of_tested_images_may_stay_and_are_then_measured_apart(tmp_path):
+    path = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    leaked = [line.replace("PublicTest", "Training") for line in path.read_text().splitlines()[-3:]]
+    path.write_text("\n".join([path.read_text().rstrip(), *leaked]))
+    data = read(replace(RECIPE, keep_test_copies=True, validation_fraction=0.0), path)
+    assert (len(data.training), data.description["dropped_images"]) == (73, 0)
+    assert data.description["dropped_because"] == "constant value"
+    assert data.description["test_copies_in_training"] == {"PublicTest": 3}
+    assert {name: len(faces) for name, faces in data.tests.items()} == {
+        "PublicTest": 21,
+        "PublicTest without copies": 18,
+    }
+    assert not digests(data.tests["PublicTest without copies"]) & digests(data.training)
+
+
+def test_without_copies_keeping_them_changes_nothing(tmp_path):
+    path = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    kept, plain = (read(replace(RECIPE, keep_test_copies=keep), path) for keep in (True, False))
+    assert kept.digest() == plain.digest()
+    assert kept.description["test_digests"] == plain.description["test_digests"]
+    assert kept.description["test_copies_in_training"] == {}
+
+
 def test_a_published_validation_part_is_watched(tmp_path):
     root = tmp_path / "faces"
     for part, n, seed in (("train", 70, 1), ("val", 14, 2), ("test", 21, 3)):

@@ -88,7 +88,16 @@ def _data_text(data: dict[str, Any]) -> str:
     return f"""{data["training_images"]:,} training images ({data["held_out_images"]} more held out to watch the run,
 divided by {data["divided_by"]}; {data["dropped_images"]} left out: {data["dropped_because"]}), of:
 
-{sets}"""
+{sets}{_copies_text(data)}"""
+
+
+def _copies_text(data: dict[str, Any]) -> str:
+    # Records of earlier versions do not count copies: they never left any in.
+    return "".join(
+        f"\n\n**{n} of {name}'s {data['test_images'][name]:,} images are among the training images too**, as its "
+        f'authors divided the set and as published figures have it; "{name} without copies" is of the others.'
+        for name, n in data.get("test_copies_in_training", {}).items()
+    )
 
 
 def _recipe_text(record: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from fer_edge_train.reports.contents import (
 )
 from fer_edge_train.reports.document import Block, Paragraph
 from fer_edge_train.reports.pictures import Mistake
-from fer_edge_train.scorers import EngineChoice, open_scorer
+from fer_edge_train.scorers import EngineChoice, Scorer, open_scorer
 from fer_edge_train.typed_command import typed_command
 
 __all__ = ["FACES_SCHEMA", "ModelChoice", "Outcome", "comparison_text", "make_record", "measure_faces", "name_mistakes"]
@@ -35,6 +35,7 @@ FACES_SCHEMA = "fer-edge/evaluation-record/1"
 _PACKAGES = ("numpy", "opencv-python-headless")
 # What a set's authors test on, else an undivided set as a whole.
 _TEST_PARTS = ("PublicTest", "test", "all")
+_MIRRORED_TEXT = "Each answer is the mean of the probabilities of the face and of its mirror image: twice the work."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,9 @@ class Outcome:
     report: Callable[[Path], tuple[str, list[Block]]]
 
 
-def measure_faces(model: ModelChoice, against: ModelChoice | None, *, data: str, usage: str | None) -> Outcome:
+def measure_faces(
+    model: ModelChoice, against: ModelChoice | None, *, data: str, usage: str | None, mirrored: bool = False
+) -> Outcome:
     """Classify faces that are cut out already, with one model or with two.
 
     Args:
@@ -72,6 +75,7 @@ def measure_faces(model: ModelChoice, against: ModelChoice | None, *, data: str,
         against: what it is compared with.
         data: what `read_dataset` takes.
         usage: the part of the data; None for the one that its authors test on, or for all of an undivided set.
+        mirrored: each answer is the mean of the probabilities of the face and of its mirror image.
 
     Raises:
         InputError: a model or the data cannot be read, or their labels differ.
@@ -86,19 +90,21 @@ def measure_faces(model: ModelChoice, against: ModelChoice | None, *, data: str,
     check_labels(scorer.labels, faces, str(model.path))
     if other and against:
         check_labels(other.labels, faces, str(against.path))
-    probs = scorer.probs(faces.images)
+    probs = _probs(scorer, faces, mirrored=mirrored)
     result = evaluate(probs, faces)
-    text = f"{scorer.title}\n{data_json['name']}, {usage}\n\n{result.to_text()}\n"
+    views = ", each face and its mirror image" if mirrored else ""
+    text = f"{scorer.title}\n{data_json['name']}, {usage}{views}\n\n{result.to_text()}\n"
     contents: dict[str, Any] = {
         **scorer.to_json(),
         "data": data_json,
+        "mirrored": mirrored,
         "labels": list(result.labels),
         "measured": result.to_json(),
         "calibration": result.reliability.to_json(),
     }
     compared: list[Block] = []
     if other:
-        other_probs = other.probs(faces.images)
+        other_probs = _probs(other, faces, mirrored=mirrored)
         other_result = evaluate(other_probs, faces)
         comparison = compare_paired(
             probs.argmax(axis=1) == faces.label_indices, other_probs.argmax(axis=1) == faces.label_indices
@@ -114,6 +120,7 @@ def measure_faces(model: ModelChoice, against: ModelChoice | None, *, data: str,
         mistakes = name_mistakes(list(faces.images[surest]), probs[surest], faces.label_indices[surest], result.labels)
         return f"{record['model']['name']} on {data_json['name']}, {usage}", [
             Paragraph(text=f"{scorer.title}. Faces cut out of photos, each with one labelled apparent expression."),
+            *([Paragraph(text=_MIRRORED_TEXT)] if mirrored else []),
             key_figures(result),
             *compared,
             *classifier_sections(folder, result, mistakes),
@@ -123,10 +130,17 @@ def measure_faces(model: ModelChoice, against: ModelChoice | None, *, data: str,
     return Outcome(
         text=text,
         record=record,
-        picture_title=f"{scorer.title}\n{usage}, {result.accuracy}",
+        picture_title=f"{scorer.title}\n{usage}{views}, {result.accuracy}",
         faces=result,
         report=report,
     )
+
+
+def _probs(scorer: Scorer, faces: FaceSet, *, mirrored: bool) -> npt.NDArray[np.float32]:
+    probs = scorer.probs(faces.images)
+    if not mirrored:
+        return probs
+    return (probs + scorer.probs(np.ascontiguousarray(faces.images[:, :, ::-1]))) / np.float32(2)
 
 
 def make_record(schema: str, contents: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class Recipe:
         validation_fraction: part of each class of the training images that is held out to watch the run.
         test_share: part of a data set without a published division that is measured on; 0, for folds alone, leaves all
             of it to the folds.
+        keep_test_copies: train also on pictures that a test part holds, as published divisions have it; the other
+            pictures of a test part are then measured as a part of their own.
         by_subject: nobody is in two parts; else parts are drawn from each class at random.
         fold: (i, k): train without the i-th of k folds of the training images and measure on it; None for no folds.
         seed: of the initial weights, the order and the augmentation.
@@ -77,6 +79,7 @@ class Recipe:
     recall_floors: tuple[tuple[str, float], ...] = ()
     validation_fraction: float = 0.03
     test_share: float = 0.2
+    keep_test_copies: bool = False
     by_subject: bool = False
     fold: tuple[int, int] | None = None
     seed: int = 2013

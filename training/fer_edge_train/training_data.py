@@ -117,7 +117,8 @@ def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes:
 
     A set that its authors divided keeps that division. From an undivided one `recipe.test_share` becomes the test part.
     With `recipe.fold` a fold of what is left is a test part too. FER-2013's PrivateTest is not measured on, but its
-    pictures are left out of training like those of the test parts.
+    pictures are left out of training like those of the test parts. `recipe.keep_test_copies` leaves both in, and makes
+    "NAME without copies" of each test part a test part too.
 
     Args:
         sets: as `read_sets` returns them.
@@ -143,7 +144,8 @@ def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes:
 
     n_all = len(training)
     training = training.without_constant_images()
-    for other in (*tests.values(), *sealed.values(), *published.values()):
+    tested = {} if recipe.keep_test_copies else {**tests, **sealed}
+    for other in (*tested.values(), *published.values()):
         training = training.without_images_of(other)
     n_dropped = n_all - len(training)
     if not len(training):
@@ -161,8 +163,13 @@ def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes:
         training = training.without_images_of(held_out)
     training.require_every_class(name)
     _check_held_out(held_out, recipe)
+    seen = {}
+    if recipe.keep_test_copies:
+        unseen = {test_name: faces.without_images_of(training) for test_name, faces in tests.items()}
+        seen = {test_name: n for test_name, faces in tests.items() if (n := len(faces) - len(unseen[test_name]))}
+        tests = {**tests, **{f"{test_name} without copies": unseen[test_name] for test_name in seen}}
 
-    others = [*tests, *sealed, *(["validation"] if published else [])]
+    others = [*tested, *(["validation"] if published else [])]
     because = "constant value" + (f", or the same pixels as an image of {' or '.join(others)}" if others else "")
     description = {
         "name": name,
@@ -177,6 +184,7 @@ def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes:
         "test_digests": {test_name: faces.digest() for test_name, faces in tests.items()},
         "dropped_images": n_dropped,
         "dropped_because": because,
+        "test_copies_in_training": seen,
     }
     return TrainingData(
         training=training,

@@ -112,6 +112,11 @@ def _configure_data(group: Any) -> None:
     group.add_argument(
         "--skip-bad", action="store_true", help="leave out and count what cannot be used, instead of stopping"
     )
+    group.add_argument(
+        "--keep-test-copies",
+        action="store_true",
+        help="train also on pictures that a test part holds, as published figures do; measured with and without them",
+    )
     group.add_argument("--by-subject", action="store_true", help="divide so that nobody is in two parts")
     folds = group.add_mutually_exclusive_group()
     folds.add_argument(
@@ -163,6 +168,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "momentum": _DEFAULT.momentum if arguments.momentum is None else arguments.momentum,
         "architecture": arguments.architecture,
         "augmentation": augmentation_named(arguments.augment),
+        "keep_test_copies": arguments.keep_test_copies,
         "by_subject": arguments.by_subject,
         "fold": arguments.fold if n_folds is None else (1, n_folds),
         "recall_floors": tuple(arguments.recall),
