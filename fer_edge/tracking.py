@@ -34,7 +34,7 @@ _VELOCITY_SHARE = 0.5
 _FULL_STEP_S = 0.01
 # After a cut, and after a face came or went, detection runs so many times as often; each that finds no other doubles
 # the interval again.
-_SOONER_AFTER_CHANGE = 4
+_SOONER_AFTER_CHANGE = 8
 # What a detection costs is averaged over about as many as this.
 _COST_MEMORY = 8
 # What was saved, or is owed, counts up to the cost of so many detections: a quiet hour does not pay for a busy minute,
@@ -49,8 +49,8 @@ class TrackerOptions:
 
     Attributes:
         detect_every: frames from one detection to the next, at most; 1 detects in every frame. A new face is seen that
-            much later. After a cut, and after a face came or went, the next one comes after a quarter of these frames,
-            the next but one after half of them.
+            much later. After a cut, and after a face came or went, the next one comes after an eighth of these frames,
+            then after a quarter, a half.
         classify_every: frames from one classification of the faces to the next; a new face is classified at once.
         max_latency_ms: what a frame may take on average; None for no bound.
         max_cpu_percent: what the analysis may use of one processor core in the stream's time, 100 for one that is never
@@ -66,7 +66,7 @@ class TrackerOptions:
     skipped. The first two detections, and what one frame takes beyond two of them, are in no bound.
     """
 
-    detect_every: int = 15
+    detect_every: int = 24
     classify_every: int = 3
     max_latency_ms: float | None = None
     max_cpu_percent: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from fer_edge._cv2 import import_cv2
 from fer_edge.preprocess import halve
 
-__all__ = ["square_crops"]
+__all__ = ["square_crops", "surroundings"]
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
@@ -20,6 +21,8 @@ _CROPS_AT_ONCE = 512
 # Of a pixel, with which OpenCV's remap places what it interpolates.
 _REMAP_BITS = 5
 _REMAP_STEPS = 1 << _REMAP_BITS
+# Of a step: larger than what sums of doubles round off, smaller than the distance of other positions from a midpoint.
+_MIDWAY = 2.0**-24
 _FARTHEST_STEP = ((1 << 15) - 1) * _REMAP_STEPS  # it takes positions of 16 bits
 # It refuses longer images. Boxes of such a frame are cut out of windows of it, which begin so far apart: in its octave
 # a box is at most two times as large as the crop, and so lies within one.
@@ -85,6 +88,36 @@ def square_crops(octaves: list[Pixels], boxes: Floats, side: int) -> Pixels:
     return _without_fourth_channel(crops)
 
 
+def surroundings(frame: Pixels, boxes: Floats, side: int) -> tuple[Pixels, Floats]:
+    """Return a part of a frame, and boxes in it, of which `square_crops` makes the crops that it makes of the whole.
+
+    Where few boxes are cut out of a frame, halving it costs most; its part around them is soon halved.
+
+    Args:
+        frame: uint8 (height, width, channels).
+        boxes: float32 (n, 4), at least one, as `square_crops` takes them.
+        side: of the crops in pixels.
+
+    Returns:
+        A view of the frame, and the boxes counted from the view's corner.
+    """
+    first_xy, last_xy = boxes[:, :2].min(axis=0) - 1, boxes[:, 2:].max(axis=0)
+    box_px = float((boxes[:, 2] - boxes[:, 0]).max()) + 1
+    # A pixel of the coarsest octave that is needed. The part begins at one of its pixels, so that it is halved as the
+    # whole is; a crop takes one pixel beside the box.
+    step = 1 << max(math.frexp(box_px / side)[1] - 1, 0)
+    height, width = frame.shape[:2]
+    left, top = (max(int(value) // step - 1, 0) * step for value in first_xy.tolist())
+    right, bottom = (
+        min((int(value) // step + 2) * step, length)
+        for value, length in zip(last_xy.tolist(), (width, height), strict=True)
+    )
+    # Halving goes on while a pixel is left: a part cut off by the frame's edge could be too small for the octave.
+    if step == 1 or min(right - left, bottom - top) < 2 * step:
+        return frame, boxes
+    return frame[top:bottom, left:right], boxes - np.array([left, top, left, top], dtype=np.float32)
+
+
 def _windows(
     corner: npt.NDArray[np.float64], octave: npt.NDArray[np.intc], shape: tuple[int, ...]
 ) -> npt.NDArray[np.float64]:
@@ -110,7 +143,9 @@ def _maps(
     # Pixel centres: source = (corner + (target + 0.5) * box / side) / 2^octave - 0.5.
     places = ((np.arange(side) + 0.5) / side * box_px[:, np.newaxis])[:, np.newaxis] + corner[:, :, np.newaxis]
     places *= steps_per_px[:, np.newaxis, np.newaxis]
-    places -= 0.5 * _REMAP_STEPS
+    # What lies midway between two steps goes to the next one whatever the sums round off: a box has the same crop
+    # wherever its corner is counted from.
+    places -= 0.5 * _REMAP_STEPS - _MIDWAY
     steps = np.rint(places, out=places).clip(-_FARTHEST_STEP, _FARTHEST_STEP).astype(np.int32)
     whole, part = steps >> _REMAP_BITS, steps & (_REMAP_STEPS - 1)
     # A column and a row in one number, so that numpy writes both at once: the low half is the column.

@@ -19,7 +19,7 @@ from fer_edge.detector.boxes import (
     refine_candidates,
     to_square,
 )
-from fer_edge.detector.crops import square_crops
+from fer_edge.detector.crops import square_crops, surroundings
 from fer_edge.detector.pyramid import Pyramid, plan_pyramid
 from fer_edge.errors import EngineError, InputError
 from fer_edge.results import Detection
@@ -201,7 +201,9 @@ class FaceDetector:
         _check_frame(frame_bgr)
         if not boxes_xyxy:
             return []
-        seen = self._look(self._onet, [frame_bgr], to_square(np.stack(boxes_xyxy) + FROM_EDGES))
+        squares = to_square(np.stack(boxes_xyxy) + FROM_EDGES)
+        part, squares_in_part = surroundings(frame_bgr, squares, _side_px(self._onet))
+        seen = self._ask(self._onet, square_crops([part], squares_in_part, _side_px(self._onet)), squares)
         return [
             seen.detection(index) if logit > self._onet_logit else None
             for index, logit in enumerate(seen.logits.tolist())
@@ -209,7 +211,11 @@ class FaceDetector:
 
     def _look(self, stage: Stage, octaves: list[Pixels], squares: Floats) -> _Seen:
         """Run R- or O-Net on square boxes (n, 4) of a frame."""
-        outputs = stage.run(square_crops(octaves, squares, _side_px(stage)))
+        return self._ask(stage, square_crops(octaves, squares, _side_px(stage)), squares)
+
+    def _ask(self, stage: Stage, crops: Pixels, squares: Floats) -> _Seen:
+        """Run R- or O-Net on the crops of square boxes (n, 4)."""
+        outputs = stage.run(crops)
         _check_finite(stage, *outputs)
         logits, offsets, *landmarks = outputs
         return _Seen(

@@ -80,14 +80,14 @@ def ids(analysis):
 def test_detection_runs_now_and_then_and_the_face_keeps_its_number():
     pipeline = Scripted({number: [face_at(10 + 2 * number)] for number in range(25)})
     tracker, found = run(pipeline, 25, detect_every=10)
-    # After 2, 4, 8 and 10 frames.
-    assert pipeline.detected == [0, 2, 6, 14, 24]
+    # After 1, 2, 4 and 8 frames; then after 10.
+    assert pipeline.detected == [0, 1, 3, 7, 15]
     assert pipeline.followed == [number for number in range(25) if number not in pipeline.detected]
     assert [ids(analysis) for analysis in found] == [[1]] * 25
     assert [float(analysis.faces[0].box_xyxy[0]) for analysis in found] == [10 + 2 * number for number in range(25)]
     assert tracker.n_detections == 5
     assert list(found[0].stages_ms) == ["follow", "pyramid", "pnet", "crop", "classify"]
-    assert list(found[1].stages_ms) == ["follow", "crop", "classify"]
+    assert list(found[2].stages_ms) == ["follow", "crop", "classify"]
 
 
 def test_every_frame_where_that_is_asked_for():
@@ -97,18 +97,18 @@ def test_every_frame_where_that_is_asked_for():
 
 
 def test_an_empty_picture_is_not_searched_in_every_frame():
-    """Two frames after the face was found the next detection runs."""
+    """In the frame after the face was found the next detection runs."""
     pipeline = Scripted({n: [face_at(10)] for n in range(12, 24)})
     _, found = run(pipeline, 24, detect_every=10)
-    assert pipeline.detected == [0, 2, 6, 14, 16, 20]
-    assert [ids(analysis) for analysis in found] == [[]] * 14 + [[1]] * 10
+    assert pipeline.detected == [0, 1, 3, 7, 15, 16, 18, 22]
+    assert [ids(analysis) for analysis in found] == [[]] * 15 + [[1]] * 9
 
 
 def test_a_lost_face_is_searched_for_at_once():
     faces = {number: [face_at(10), face_at(100)] for number in range(4)} | {n: [face_at(10)] for n in range(4, 9)}
     pipeline = Scripted(faces)
     _, found = run(pipeline, 9, detect_every=10)
-    assert pipeline.detected == [0, 2, 4, 6]
+    assert pipeline.detected == [0, 1, 3, 4, 5, 7]
     assert [ids(analysis) for analysis in found] == [[1, 2]] * 4 + [[1]] * 5
 
 
@@ -297,7 +297,7 @@ def test_a_skipped_frame_has_the_faces_of_the_one_before():
 def test_a_cut_in_a_frame_that_is_skipped():
     """What is not looked at after a cut has no faces, those of the other scene least of all."""
     pipeline = Costly({number: [face_at(10)] for number in range(300)})
-    tracker = FaceTracker(pipeline, TrackerOptions(max_latency_ms=1.0), clock=pipeline.clock)
+    tracker = FaceTracker(pipeline, TrackerOptions(detect_every=15, max_latency_ms=1.0), clock=pipeline.clock)
     found = []
     for number in range(300):
         analysis = tracker.analyse(pipeline.frame(number, 100 if number >= 205 else 0), number / 25)
@@ -358,7 +358,7 @@ def test_a_burst_of_frames_makes_no_leap_of_a_tremble():
     tracker = FaceTracker(pipeline, TrackerOptions(detect_every=10))
     for number in range(24):
         tracker.analyse(pipeline.frame(number), 0.08 * (number // 2) + 0.0005 * (number % 2))
-    assert pipeline.detected == [0, 2, 6, 14]
+    assert pipeline.detected == [0, 1, 3, 7, 15]
 
 
 @pytest.mark.parametrize("time_s", [math.nan, math.inf])

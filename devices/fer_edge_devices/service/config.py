@@ -97,7 +97,7 @@ class PipelineTable:
 class TrackingTable:
     """How the video is looked at: keys of `TrackerOptions`."""
 
-    detect_every: int = 15
+    detect_every: int = 24
     max_latency_ms: float | None = None
     max_cpu_percent: float | None = None
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_edge._cv2 import import_cv2
-from fer_edge.detector.crops import square_crops
+from fer_edge.detector.crops import square_crops, surroundings
 
 
 @pytest.mark.parametrize("side", [24, 48])
@@ -25,6 +25,39 @@ def test_crops_are_those_of_opencvs_affine_step(side):
         # Both place pixels to 1/32, rounded differently: a step of this blurred noise.
         assert np.abs(crop.astype(int) - expected).max() <= 12
         assert np.abs(crop.astype(int) - expected).mean() < 0.6
+
+
+def test_the_surroundings_of_boxes_are_enough_for_their_crops():
+    rng = np.random.default_rng(8)
+    smaller = 0
+    for _ in range(400):
+        height, width = rng.integers(1, 400, 2)
+        frame = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        # Some near each other, some across the border or outside.
+        corners = rng.integers(-150, 400, (1, 2)) + rng.integers(-30, 30, (rng.integers(1, 4), 2))
+        boxes = np.hstack([corners, corners + rng.integers(1, 400)]).astype(np.float32)
+        for side in (24, 48):
+            part, moved = surroundings(frame, boxes, side)
+            smaller += part.size < frame.size
+            np.testing.assert_array_equal(square_crops([part], moved, side), square_crops([frame], boxes, side))
+    assert smaller > 200
+
+
+def test_around_small_boxes_nothing_is_halved_so_the_frame_serves():
+    frame = np.zeros((80, 60, 3), np.uint8)
+    assert surroundings(frame, np.array([[1, 1, 47, 47]], np.float32), 24)[0] is frame
+    assert surroundings(frame, np.array([[9, 9, 56, 56]], np.float32), 24)[0].shape == (54, 54, 3)
+
+
+@pytest.mark.parametrize("box_px", [99, 105, 117])
+def test_a_crop_does_not_depend_on_where_its_corner_is_counted_from(box_px):
+    """Some of these positions lie midway between two of remap's steps, where sums of doubles would decide."""
+    frame = np.random.default_rng(9).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    far = np.zeros((200, 4296, 3), np.uint8)
+    far[:, 4096:] = frame
+    boxes = np.array([[5, 5, 4 + box_px, 4 + box_px]], np.float32)
+    shifted = boxes + np.array([4096, 0, 4096, 0], np.float32)
+    np.testing.assert_array_equal(square_crops([far], shifted, 48), square_crops([frame], boxes, 48))
 
 
 def test_many_crops_are_cut_in_parts():
