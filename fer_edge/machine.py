@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
@@ -51,10 +50,12 @@ def machine_summary() -> dict[str, str | int]:
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Return the versions of those of the named distributions that are installed."""
+    from importlib.metadata import PackageNotFoundError, version  # 3 MB that inference does not need
+
     versions: dict[str, str] = {}
     for name in names:
         try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+            versions[name] = version(name)
+        except PackageNotFoundError:
             continue
     return versions

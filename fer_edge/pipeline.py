@@ -34,7 +34,6 @@ class EmotionPipeline:
         detector: callable, frame -> list[Detection].
         classifier: callable, face crop -> probabilities.
         labels: names of the classes, in the order of `Face.probs`.
-        engine_version: name and version of the library that runs the models.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class EmotionPipeline:
                 for name in STAGE_NAMES
             }
         self.bundle = opened
-        self.engine_version = ", ".join(dict.fromkeys(runner.version() for runner, _, _ in loaded.values()))
+        self._engines = tuple(dict.fromkeys(runner for runner, _, _ in loaded.values()))
         self.labels = opened.manifest.labels
 
         def stage(name: str, batch_sizes: tuple[int, ...] = (1,)) -> Stage:
@@ -102,6 +101,11 @@ class EmotionPipeline:
 
         self.classifier = EmotionClassifier(stage("classifier"), self.labels)
         self.detector = FaceDetector(stage("pnet"), stage("rnet", _RNET_BATCHES), stage("onet"), options)
+
+    @property
+    def engine_version(self) -> str:
+        """Name and version of the library that runs the models, or of each where there are several."""
+        return ", ".join(dict.fromkeys(engine.version() for engine in self._engines))
 
     def __call__(self, frame_bgr: Pixels) -> list[Face]:
         """Return the faces of a frame uint8 (height, width, 3) in B, G, R, best detection first.

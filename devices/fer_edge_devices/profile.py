@@ -13,11 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import InputError, MissingExtraError
 from fer_edge.typed_json import from_json_types
 from fer_edge_devices.board import GENERIC, SLUGS, Board
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 __all__ = [
     "SENSOR_KINDS",
@@ -28,6 +31,8 @@ __all__ = [
     "ServiceSettings",
     "parse_profile",
     "profile_for",
+    "profile_slugs",
+    "read_profile",
     "read_profiles",
     "recommended_run_options",
 ]
@@ -149,21 +154,33 @@ def profile_for(board: Board) -> Profile:
     Raises:
         MissingExtraError: Python is older than 3.11 and tomli is not installed.
     """
-    profiles = read_profiles()
-    return profiles.get(board.slug, profiles[GENERIC])
+    return read_profile(board.slug if board.slug in profile_slugs() else GENERIC)
 
 
-@cache
 def read_profiles() -> dict[str, Profile]:
     """Return the profiles that are installed with fer-edge, by slug.
 
     Raises:
         MissingExtraError: Python is older than 3.11 and tomli is not installed.
     """
-    folder = importlib.resources.files("fer_edge_devices") / _FOLDER
-    files = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    found = [parse_profile(item.read_text(encoding="utf-8"), item.name) for item in files]
-    return {profile.slug: profile for profile in found}
+    return {slug: read_profile(slug) for slug in profile_slugs()}
+
+
+@cache
+def profile_slugs() -> tuple[str, ...]:
+    """Return the slugs of the profiles that are installed with fer-edge, sorted."""
+    return tuple(sorted(item.name.removesuffix(".toml") for item in _folder().iterdir() if item.name.endswith(".toml")))
+
+
+@cache
+def read_profile(slug: str) -> Profile:
+    """Return the profile of a slug, one of `profile_slugs`.
+
+    Raises:
+        MissingExtraError: Python is older than 3.11 and tomli is not installed.
+    """
+    name = f"{slug}.toml"
+    return parse_profile((_folder() / name).read_text(encoding="utf-8"), name)
 
 
 def parse_profile(text: str, where: str) -> Profile:
@@ -184,7 +201,7 @@ def parse_profile(text: str, where: str) -> Profile:
 
 
 def recommended_run_options(
-    profile: Profile, usable_engines: Iterable[str], *, tuned: bool = False
+    profile: Profile, usable_engines: Iterable[str], *, tuned: bool = False, camera: bool = False
 ) -> dict[str, str | int | float]:
     """Return options of `fer-edge run` to start with, by their names without the dashes, such as "min-face".
 
@@ -193,10 +210,14 @@ def recommended_run_options(
         usable_engines: names of the engines that work here; the first of the profile's that is among them is taken.
         tuned: `fer-edge tune` has chosen engine and threads here; naming either would put that aside, so they are left
             out.
+        camera: whether the source is a camera, which alone can be asked for a size and a rate.
     """
     usable = set(usable_engines)
     engine = next((name for name in profile.run.engines if name in usable), None)
     options: dict[str, str | int | float] = {}
+    if camera:
+        width, height = profile.camera.size_wh
+        options |= {"size": f"{width}x{height}", "fps": profile.camera.fps}
     if engine is not None and not tuned:
         options["engine"] = engine
     if not tuned:
@@ -204,6 +225,10 @@ def recommended_run_options(
     options["min-face"] = profile.run.min_face_px
     options["detect-every"] = profile.run.detect_every
     return options
+
+
+def _folder() -> Traversable:
+    return importlib.resources.files("fer_edge_devices") / _FOLDER
 
 
 def _with_defaults(kind: Any, table: Any) -> Any:

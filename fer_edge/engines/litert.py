@@ -6,7 +6,6 @@ on none, so this is what is used.
 
 from __future__ import annotations
 
-import importlib.metadata
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +27,9 @@ class LiteRTEngine:
 
     def version(self) -> str:
         """Return the version of the distribution in use, after its name."""
-        return f"{self._distribution} {importlib.metadata.version(self._distribution)}"
+        from importlib.metadata import version  # 3 MB that inference does not need
+
+        return f"{self._distribution} {version(self._distribution)}"
 
     def load(self, model: bytes, options: EngineOptions, *, weights: bytes | None = None) -> Session:
         """See Engine.load; a .tflite is one file, so `weights` must be None."""

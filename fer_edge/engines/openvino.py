@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 import zlib
 from collections.abc import Callable
@@ -41,7 +40,9 @@ class OpenVinoEngine:
 
     def version(self) -> str:
         """Return the version of openvino, after its name."""
-        return f"openvino {importlib.metadata.version('openvino')}"
+        from importlib.metadata import version  # 3 MB that inference does not need
+
+        return f"openvino {version('openvino')}"
 
     def load(self, model: bytes, options: EngineOptions, *, weights: bytes | None = None) -> Session:
         """See Engine.load; `weights` are the bytes of the .bin file."""

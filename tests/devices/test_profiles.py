@@ -14,7 +14,13 @@ from fer_edge.errors import InputError, MissingExtraError
 from fer_edge_devices import profile as profile_module
 from fer_edge_devices.board import SLUGS, Board, recognise_board
 from fer_edge_devices.processor import read_processor
-from fer_edge_devices.profile import parse_profile, profile_for, read_profiles, recommended_run_options
+from fer_edge_devices.profile import (
+    parse_profile,
+    profile_for,
+    profile_slugs,
+    read_profiles,
+    recommended_run_options,
+)
 from fer_edge_devices.sensors import Sensors
 
 try:
@@ -37,7 +43,7 @@ def shipped_text(slug):
 
 
 def test_those_that_ship():
-    assert sorted(read_profiles()) == sorted([*BOARDS, "generic"])
+    assert list(read_profiles()) == list(profile_slugs()) == sorted([*BOARDS, "generic"])
 
 
 @pytest.mark.parametrize("device", BOARDS)
@@ -107,17 +113,26 @@ def test_options_to_start_with(usable, tuned, expected):
     assert found == {**expected, "min-face": 40.0, "detect-every": 5}
 
 
-def test_the_options_are_ones_of_fer_edge_run():
+def test_a_camera_is_asked_for_the_profiles_size():
+    asked = recommended_run_options(read_profiles()["jetson-orin-nano"], [], tuned=True, camera=True)
+    assert asked == {"size": "1280x720", "fps": 30.0, "min-face": 40.0, "detect-every": 5}
+
+
+@pytest.mark.parametrize("slug", [*BOARDS, "generic"])
+def test_the_options_are_ones_of_fer_edge_run(slug):
     import argparse
 
     from fer_edge.commands.run import COMMAND
 
     parser = argparse.ArgumentParser()
     COMMAND.configure(parser)
-    for slug, profile in read_profiles().items():
-        options = recommended_run_options(profile, profile.run.engines)
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        assert parser.parse_args(["photo.jpg", *words]).engine == profile.run.engines[0], slug
+    profile = read_profiles()[slug]
+    options = recommended_run_options(profile, profile.run.engines, camera=True)
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    found = parser.parse_args(["0", *words])
+    assert (found.engine, found.threads) == (profile.run.engines[0], profile.run.threads)
+    assert (found.size, found.fps) == ("{}x{}".format(*profile.camera.size_wh), profile.camera.fps)
+    assert (found.min_face, found.detect_every) == (profile.run.min_face_px, profile.run.detect_every)
 
 
 def changed(old, new):

@@ -74,6 +74,18 @@ def test_a_public_name_loads_neither_opencv_nor_an_engine(name):
     assert loaded == {"fer_edge", "numpy"}
 
 
+def test_inference_loads_nothing_of_the_standard_library_that_is_large_and_not_needed():
+    code = """
+import sys
+import numpy as np
+from fer_edge import EmotionPipeline
+EmotionPipeline(engine="litert").analyse(np.zeros((120, 160, 3), np.uint8))
+print(sorted({"argparse", "email", "http", "importlib.metadata", "multiprocessing", "ssl"} & set(sys.modules)))
+"""
+    done = run_python(code)
+    assert done.stdout == "[]\n", done.stderr
+
+
 def test_all_is_sorted_and_every_name_resolves():
     assert fer_edge.__all__ == sorted(fer_edge.__all__)
     assert len(set(fer_edge.__all__)) == len(fer_edge.__all__)

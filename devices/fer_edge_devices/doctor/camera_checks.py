@@ -12,9 +12,10 @@ from fer_edge_devices.doctor.host import Subject
 
 __all__ = ["check_cameras"]
 
+# nvarguscamerasrc prints to standard output what it does: frames have another way, or they would be shifted.
 _HAND_OVER = (
     "gst-launch-1.0 -q nvarguscamerasrc ! nvvidconv ! video/x-raw,format=BGRx,width=640,height=480 ! videoconvert ! "
-    "video/x-raw,format=BGR ! fdsink | fer-edge run raw:640x480:bgr"
+    "video/x-raw,format=BGR ! fdsink fd=3 3>&1 1>&2 | fer-edge run raw:640x480:bgr"
 )
 
 

@@ -56,7 +56,9 @@ class Examination:
     def run_options(self) -> dict[str, str | int | float]:
         """Return options of `fer-edge run` to start with."""
         usable = [status.name for status in self.software.engines if status.problem is None]
-        return recommended_run_options(self.profile, usable, tuned=self.software.is_tuned)
+        return recommended_run_options(
+            self.profile, usable, tuned=self.software.is_tuned, camera=self._camera() is not None
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, SCHEMA's."""
@@ -86,12 +88,14 @@ class Examination:
             for finding in found:
                 lines += _lines(finding, width)
         options = " ".join(f"--{name} {_shown(value)}" for name, value in self.run_options.items())
-        lines += ["", f"to start with (not measured): fer-edge run {self._source()} {options}", "", self._verdict()]
+        camera = self._camera()
+        source = "SOURCE" if camera is None else camera.source
+        lines += ["", "to start with (not measured)", f"  $ fer-edge run {source} {options}", "", self._verdict()]
         return "\n".join(lines)
 
-    def _source(self) -> str:
-        """Return the first camera that has a short name, else a word for any source."""
-        return next((camera.source for camera in self.cameras if camera.access != ARGUS), "SOURCE")
+    def _camera(self) -> Camera | None:
+        """Return the first camera that can be asked for a size: a pipeline states its own, and has no short name."""
+        return next((camera for camera in self.cameras if camera.access != ARGUS), None)
 
     def _verdict(self) -> str:
         n_advices = sum(finding.level == ADVICE for finding in self.findings)

@@ -116,7 +116,8 @@ software
                           measure which engine, precision and threads are the fastest here; takes minutes
                           $ fer-edge tune
 
-to start with (not measured): fer-edge run picamera --engine litert --threads 2 --min-face 40 --detect-every 10
+to start with (not measured)
+  $ fer-edge run picamera --size 640x480 --fps 30 --engine litert --threads 2 --min-face 40 --detect-every 12
 
 ready; 3 pieces of advice above"""
 
@@ -142,7 +143,7 @@ def test_text_for_this_machine(capsys, default_bundle):
     out = capsys.readouterr().out
     assert re.match(rf"fer-edge {re.escape(__version__)} on Linux \d+\.\d+\S*\n\nboard\n  ok       board +\S", out)
     assert re.search(r"\n  ok       engine litert +ai-edge-litert \d", out)
-    assert re.search(r"\n\nto start with \(not measured\): fer-edge run \S+ --engine litert --threads \d", out)
+    assert re.search(r"\n\nto start with \(not measured\)\n  \$ fer-edge run \S+ .*--engine litert --threads \d", out)
     assert re.search(r"\nready(; \d+ pieces? of advice above)?\n$", out)
 
 
@@ -269,8 +270,8 @@ def test_a_tuning_that_holds(engines, default_bundle):
         "litert float32, litert int8: a frame in 61.2 ms, 88.0 by default",
     )
     # Naming engine or threads would put the tuning aside.
-    assert found.run_options == {"min-face": 40.0, "detect-every": 10}
-    assert found.to_text().endswith("--min-face 40 --detect-every 10\n\nready")
+    assert found.run_options == {"size": "640x480", "fps": 15.0, "min-face": 40.0, "detect-every": 24}
+    assert found.to_text().endswith("--fps 15 --min-face 40 --detect-every 24\n\nready")
 
 
 @pytest.mark.parametrize(
