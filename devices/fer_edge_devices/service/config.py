@@ -61,6 +61,10 @@ class SourceTable:
     def __post_init__(self) -> None:
         if not self.spec:
             raise ValueError("spec: expected a camera or stream, found an empty text")
+        if self.spec == "-" or self.spec.startswith("raw:"):
+            raise ValueError(
+                f"spec: expected a camera or stream, found {self.spec}; a service has no standard input to read it from"
+            )
         LiveOptions(size_wh=self.size_wh, fps=self.fps)
         if not OFFLINE_AFTER_S <= self.offline_restart_s <= _MAX_S:
             raise ValueError(

@@ -101,6 +101,10 @@ REFUSED = {
     ),
     "true for a number": (SOURCE + "fps = true\n", "fer-edge.toml, [source], fps: expected float, found bool"),
     "empty source": ('[source]\nspec = ""\n', "fer-edge.toml, [source]: spec: expected a camera or stream"),
+    "standard input": (
+        '[source]\nspec = "raw:640x480:bgr"\n',
+        "[source]: spec: expected a camera or stream, found raw:640x480:bgr; a service has no standard input",
+    ),
     "size": (SOURCE + "size_wh = [640, 0]\n", "fer-edge.toml, [source]: size_wh: expected two numbers"),
     "three sizes": (SOURCE + "size_wh = [1, 2, 3]\n", "fer-edge.toml, [source], size_wh: expected 2 items, found 3"),
     "rate": (SOURCE + "fps = 0\n", "fer-edge.toml, [source]: fps: expected a number above 0"),
