@@ -1,0 +1,4 @@
+#!/bin/bash -e
+
+sh /var/tmp/fer-edge/install.sh
+rm -rf /var/tmp/fer-edge
