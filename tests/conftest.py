@@ -14,6 +14,11 @@ import pytest
 
 from fer_edge._cv2 import import_cv2
 
+# Each worker has a core, and so have the processes that its tests start: more threads would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(_name, "1")
+
 # OpenCV reads its limits and its log level once: the test that loads it first must not decide them.
 import_cv2()
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from train.support import hide_modules
 
 from fer_edge.errors import MissingExtraError, UsageError
 from fer_edge_bench import training
@@ -22,11 +25,14 @@ def quiet(done: int, total: int, what: str) -> None:
 
 @pytest.mark.host
 @pytest.mark.slow
-def test_steps_of_a_tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_of_a_tiny_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("keras")
     if importlib.util.find_spec("torch") is not None:
         # What `fer-edge train` takes by itself; the tests' own process runs on tensorflow.
         monkeypatch.setenv("KERAS_BACKEND", "torch")
+        hide_modules(tmp_path, "tensorflow", "sklearn")
+        path = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     told: list[tuple[int, int, str]] = []
     (case,) = measure_training(
         ["sepnet_tiny"], batch_size=2, steps=3, threads=1, progress=lambda *step: told.append(step)

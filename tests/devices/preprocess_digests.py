@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from fer_edge.detector.crops import square_crops
-from fer_edge.detector.pyramid import plan_canvas
+from fer_edge.detector.pyramid import plan_pyramid
 from fer_edge.preprocess import PixelCoding, crop_square, face_pixels, gray_image, halve, resize_exact
 
 # Source and target (width, height): enlarging, shrinking by less and by more than 2, odd and prime sides, thin strips.
@@ -87,9 +87,12 @@ def digests():
         box_xyxy = np.array([left, top, left + width, top + height], dtype=np.float32)
         found[f"crop_square {i}"] = digest(box_xyxy, crop_square(frame, box_xyxy, (0.0, 0.1, 0.3)[i % 3]))
     for (width, height), min_face_px in (((640, 480), 40), ((641, 479), 20), ((333, 251), 33)):
-        canvas = plan_canvas((width, height), min_face_px, 0.709)
-        canvas.draw(pixels(height, width, 3))
-        found[f"pyramid of {width} x {height} from {min_face_px} px"] = digest(canvas.pixels)
+        pyramid = plan_pyramid((width, height), min_face_px, 0.709)
+        octaves = pyramid.draw(pixels(height, width, 3))
+        name = f"{width} x {height} from {min_face_px} px"
+        found[f"octaves of {name}"] = digest(*octaves)
+        found[f"pyramid of {name}"] = digest(*pyramid.tiles())
+        found[f"boxes of {name}"] = digest(pyramid.boxes_of_cells(np.flatnonzero(pyramid.cell_level >= 0)))
     corners = random.integers(-60, 300, (200, 2)).astype(np.float32)
     boxes = np.hstack([corners, corners + random.integers(8, 200, (200, 1)).astype(np.float32)])
     for side in (24, 48):

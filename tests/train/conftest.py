@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,19 @@ def write_csv(tmp_path: Path) -> Callable[..., Path]:
 def tiny_csv(tmp_path: Path) -> Path:
     """70 training and 21 test faces, in FER-2013's csv."""
     return write_learnable_csv(tmp_path / "tiny.csv", 70, 21)
+
+
+@pytest.fixture
+def operation_by_operation(keras) -> Iterator[None]:
+    """TensorFlow traces nothing, which takes longer than a few steps of a small network do."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fer_edge_train.datasets import read_dataset
 from fer_edge_train.datasets.reading import ReadOptions
 from fer_edge_train.recipe import Recipe
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("operation_by_operation")]
 
 K = 2
 
@@ -149,22 +150,32 @@ class Interrupting:
         pass
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Where the interrupted folds lie for the tests that come after the first."""
+    return tmp_path_factory.mktemp("folds") / "mine.partial"
+
+
 @pytest.fixture
-def interrupted(folds, recipe, tiny_csv, out, monkeypatch, capsys):
+def interrupted(folds, recipe, tiny_csv, out, monkeypatch, capsys, kept):
     """Folds of two epochs each, interrupted in the last epoch of the second."""
     from fer_edge_train import run
 
+    partial = out.with_name("mine.partial")
+    if kept.exists():
+        shutil.copytree(kept, partial)
+        return partial
     with monkeypatch.context() as patch:
         patch.setattr(Interrupting, "n_started", 0)
         patch.setattr(run, "make_progress", lambda stream: Interrupting())
         with pytest.raises(KeyboardInterrupt):
             train(folds, recipe, tiny_csv, out)
-    partial = out.with_name("mine.partial")
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"fer-edge: interrupted; 1 of 2 epochs are kept in {partial / 'mine_fold2.partial'}, the same command continues"
     )
     assert names(out.parent) == ["mine.partial"]
     assert names(partial) == ["mine_fold1", "mine_fold2.partial"]
+    shutil.copytree(partial, kept)
     return partial
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from fer_edge_train.checkpoints import Checkpoints
 from fer_edge_train.metrics import accuracy
 from fer_edge_train.recipe import Recipe
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("operation_by_operation")]
 
 
 @pytest.fixture
@@ -99,6 +100,7 @@ def test_a_run_makes_a_whole_folder_and_leaves_nothing_beside(run, recipe, tiny_
         "test_digests": {"PublicTest": record["data"]["test_digests"]["PublicTest"]},
         "dropped_images": 0,
         "dropped_because": "constant value, or the same pixels as an image of PublicTest",
+        "test_copies_in_training": {},
     }
     assert len(record["curve"]) == 2
     assert set(record["versions"]) >= {"keras", "numpy"}
@@ -296,9 +298,19 @@ class Interrupting:
         pass
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Where runs that several tests begin with lie for those that come after the first."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.fixture
-def interrupted(run, recipe, tiny_csv, out, monkeypatch, capsys):
+def interrupted(run, recipe, tiny_csv, out, monkeypatch, capsys, kept):
     """A run of two epochs that was interrupted in the second."""
+    partial, once = out.with_name("mine.partial"), kept / f"interrupted of {recipe.optimizer}"
+    if once.exists():
+        shutil.copytree(once, partial)
+        return
     with monkeypatch.context() as patch:
         patch.setattr(run, "make_progress", lambda stream: Interrupting())
         with pytest.raises(KeyboardInterrupt):
@@ -307,6 +319,7 @@ def interrupted(run, recipe, tiny_csv, out, monkeypatch, capsys):
         f"fer-edge: interrupted; 1 of 2 epochs are kept in {out}.partial, the same command continues\n"
     )
     assert names(out.parent) == ["mine.partial"]
+    shutil.copytree(partial, once)
 
 
 @pytest.mark.usefixtures("interrupted")
@@ -348,11 +361,14 @@ def test_other_data_is_refused_and_named(run, recipe, tmp_path, out):
 
 
 @pytest.fixture
-def first(run, recipe, tiny_csv, out, capsys) -> Path:
-    """A finished run's folder, made from another seed than the recipe's."""
-    folder = out.with_name("first")
-    train(run, replace(recipe, seed=5, peak_rate=0.3), tiny_csv, folder)
-    capsys.readouterr()
+def first(run, recipe, tiny_csv, out, capsys, kept) -> Path:
+    """A finished run's folder, made from another seed than the recipe's; a copy for each test."""
+    folder, once = out.with_name("first"), kept / f"first of {recipe.optimizer}"
+    if not once.exists():
+        train(run, replace(recipe, seed=5, peak_rate=0.3), tiny_csv, folder)
+        capsys.readouterr()
+        folder.rename(once)
+    shutil.copytree(once, folder)
     return folder
 
 

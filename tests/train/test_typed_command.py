@@ -20,6 +20,7 @@ from fer_edge_train.typed_command import typed_command
         pytest.param(["--data", "fer-2013:/home/me/f.csv"], "fer-edge --data fer-2013:f.csv", id="a named data set"),
         pytest.param(["--data=raf-db:../me/raf"], "fer-edge --data=raf-db:raf", id="a folder above"),
         pytest.param(["--name", "my bundle"], "fer-edge --name 'my bundle'", id="a blank"),
+        pytest.param(["--name", 300 * "x"], f"fer-edge --name {300 * 'x'}", id="longer than a file's name may be"),
         pytest.param(["--max-drop=-1", "-o", "b"], "fer-edge --max-drop=-1 -o b", id="a number"),
     ],
 )

@@ -20,7 +20,6 @@ from fer_edge.classifier import softmax
 from fer_edge.errors import UsageError
 from fer_edge_train.datasets import FaceSet
 from fer_edge_train.evaluation import Evaluation, evaluate
-from fer_edge_train.keras_trainer import predict_logits
 
 __all__ = ["ShiftedDecision", "check_recall_floors", "logit_offsets", "reach_recall_floors"]
 
@@ -110,6 +109,8 @@ def reach_recall_floors(model: Any, held_out: FaceSet, floors: Mapping[str, floa
     Raises:
         UsageError: the recalls cannot be reached, or the last layer with weights has no bias for each class.
     """
+    from fer_edge_train.keras_trainer import predict_logits  # imports Keras, which checking alone does not need
+
     before = predict_logits(model, held_out.images)
     positions = {held_out.labels.index(label): floor for label, floor in floors.items()}
     offsets = logit_offsets(before, held_out.label_indices, positions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -16,10 +17,11 @@ def typed_command() -> str:
 
 def _without_folders(word: str) -> str:
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    # A data set may be named in front of its path: raf-db:/data/raf.
-    name, colon, path = value.partition(":") if not Path(value).exists() else ("", "", value)
+    # A data set may be named in front of its path: raf-db:/data/raf. A word may be too long for a path, which os.path
+    # takes for one that is not there.
+    name, colon, path = value.partition(":") if not os.path.exists(value) else ("", "", value)  # noqa: PTH110
     if not colon:
         name, path = "", value
-    if "/" in path and (Path(path).is_absolute() or ".." in Path(path).parts or Path(path).is_file()):
+    if "/" in path and (Path(path).is_absolute() or ".." in Path(path).parts or os.path.isfile(path)):  # noqa: PTH113
         path = Path(path).name
     return f"{option}{equals}{name}{colon}{path}"

@@ -87,7 +87,7 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def run(keras):
+def run(keras, operation_by_operation):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     from fer_edge_train.preparation.enhancer_run import train_enhancer_to_folder
 
