@@ -32,12 +32,13 @@ def row(folder: Path, record: dict) -> str:
     network = import_keras().saving.load_model(folder / model["file"], compile=False)
     low, high = (100 * bound for bound in measured["interval95"])
     recall, run = measured["recall"], training_run(record)
+    seen = record["data"].get("test_copies_seen", {}).get(TEST)
     cells = [
         f"[{folder.name}]({folder.name}/README.md)",
         f"{model['parameters']:,}",
         f"{multiply_adds(network) / 1e6:.1f} M",
         " x ".join(str(n) for n in model["input_shape_hwc"]),
-        f"{100 * measured['top1']:.2f} ({low:.2f} to {high:.2f})",
+        f"{100 * measured['top1']:.2f} ({low:.2f} to {high:.2f})" + (f", {seen} of the faces seen" if seen else ""),
         f"{100 * recall['fear']:.1f} / {100 * recall['disgust']:.1f}",
         f"{run['ms_per_image']:.2f}, {trained_on(run)}",
         f"[record]({folder.name}/record.json)",

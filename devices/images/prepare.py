@@ -11,7 +11,6 @@ device for Raspberry Pi OS. Exit codes: 0 done, 1 failed, 2 usage.
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge._version import __version__
-from fer_edge.errors import FerEdgeError, InputError, UsageError
+from fer_edge.errors import FerEdgeError, InputError, OutputError, UsageError
 from fer_edge.files import check_folder_target, replace_folder
 from fer_edge_devices.profile import read_profiles
 from fer_edge_devices.service.config import parse_config
@@ -32,12 +31,14 @@ __all__ = ["CONFIG", "IMAGES", "LITERT", "PROGRAM", "Image", "main", "prepare"]
 
 # The recipes state digests of this version's wheels.
 LITERT = "ai-edge-litert==2.3.0"
+_ENGINES = ("litert",)
 CONFIG = "fer-edge.toml"
 # Where the recipes install Python and the configuration.
 PROGRAM = Program(python=Path("/usr/bin/python3"), config=Path("/etc/fer-edge", CONFIG))
 
 _HERE = Path(__file__).resolve().parent
 _REPOSITORY = _HERE.parents[1]
+_LICENCES = ("LICENSE", "NOTICE")
 # What LiteRT's, numpy's and OpenCV's wheels are built for: glibc 2.17 to 2.28.
 _PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_27_aarch64", "manylinux_2_28_aarch64")
 
@@ -48,14 +49,14 @@ class Image:
 
     Attributes:
         folder: where its recipes look for what is written here.
-        python: version of its Python, e.g. "3.12".
+        pythons: versions of Python that its recipes have a wheel of LiteRT for, the one they expect first.
         device: profile whose configuration is written where none is given.
         is_debian: whether it installs with pip and renders its unit itself; else its recipes build numpy and OpenCV,
             and the unit is written here.
     """
 
     folder: Path
-    python: str
+    pythons: tuple[str, ...]
     device: str
     is_debian: bool
 
@@ -63,12 +64,19 @@ class Image:
 IMAGES = {
     "raspberry-pi-os": Image(
         folder=_HERE / "raspberry-pi-os/stage-fer-edge/00-install/files/fer-edge",
-        python="3.13",
+        pythons=("3.13", "3.14", "3.12", "3.11"),
         device="raspberry-pi-5",
         is_debian=True,
     ),
-    "buildroot": Image(folder=_HERE / "buildroot/files", python="3.12", device="raspberry-pi-5", is_debian=False),
-    "yocto": Image(folder=_HERE / "yocto/meta-fer-edge/files", python="3.12", device="raspberry-pi-5", is_debian=False),
+    "buildroot": Image(
+        folder=_HERE / "buildroot/files",
+        pythons=("3.12", "3.13", "3.14", "3.11"),
+        device="raspberry-pi-5",
+        is_debian=False,
+    ),
+    "yocto": Image(
+        folder=_HERE / "yocto/meta-fer-edge/files", pythons=("3.12",), device="raspberry-pi-5", is_debian=False
+    ),
 }
 
 
@@ -88,25 +96,36 @@ def prepare(image: Image, folder: Path, *, config: str, python: str, force: bool
         FerEdgeError: pip failed.
         OutputError: the folder cannot be written.
     """
+    if python not in image.pythons:
+        raise UsageError(f"--python: expected one of {', '.join(sorted(image.pythons))} for this image, found {python}")
     unit = unit_text(parse_config(config, CONFIG), PROGRAM)
     check_folder_target(folder, force=force, marker=CONFIG)
-    with tempfile.TemporaryDirectory(prefix=".fer-edge-", dir=folder.parent) as temporary:
-        made = Path(temporary, folder.name)
-        wheels = made / "wheels"
-        wheels.mkdir(parents=True)
-        _pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(_REPOSITORY))
-        wheel = wheels / f"fer_edge-{__version__}-py3-none-any.whl"
-        rules = ["--only-binary=:all:", "--python-version", python, *[f"--platform={name}" for name in _PLATFORMS]]
-        wanted = [f"{wheel}[litert]", LITERT] if image.is_debian else ["--no-deps", LITERT]
-        _pip("download", "--dest", str(wheels), *rules, *wanted)
-        (made / CONFIG).write_text(config, encoding="utf-8")
-        if image.is_debian:
-            shutil.copy(_HERE / "raspberry-pi-os/install.sh", made)
-        else:
-            (made / "fer-edge.service").write_text(unit, encoding="utf-8")
-            for name in ("LICENSE", "NOTICE"):
-                shutil.copy(_REPOSITORY / name, made)
-        replace_folder(made, folder)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".fer-edge-", dir=folder.parent) as temporary:
+            made = Path(temporary, folder.name)
+            _fill(made, image, python)
+            (made / CONFIG).write_text(config, encoding="utf-8")
+            if not image.is_debian:
+                (made / "fer-edge.service").write_text(unit, encoding="utf-8")
+            replace_folder(made, folder)
+    except FerEdgeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def _fill(made: Path, image: Image, python: str) -> None:
+    """Put the files that depend on no configuration into a new folder."""
+    wheels = made / "wheels"
+    wheels.mkdir(parents=True)
+    _pip("wheel", "--no-deps", "--wheel-dir", str(wheels), str(_REPOSITORY))
+    wheel = wheels / f"fer_edge-{__version__}-py3-none-any.whl"
+    rules = ["--only-binary=:all:", "--python-version", python, *[f"--platform={name}" for name in _PLATFORMS]]
+    wanted = [f"{wheel}[litert]", LITERT] if image.is_debian else ["--no-deps", LITERT]
+    _pip("download", "--dest", str(wheels), *rules, *wanted)
+    ours = [_HERE / "raspberry-pi-os/install.sh"] if image.is_debian else [_REPOSITORY / name for name in _LICENCES]
+    for path in ours:
+        shutil.copy(path, made)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,13 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--config", type=Path, metavar="FILE", help="configuration of the service")
     source.add_argument("--device", metavar="SLUG", help="board, for a configuration to begin with (raspberry-pi-5)")
-    parser.add_argument("--python", metavar="VERSION", help="of the image's Python (the recipes')")
+    expected = ", ".join(f"{name} {image.pythons[0]}" for name, image in IMAGES.items())
+    parser.add_argument("--python", metavar="VERSION", help=f"of the image's Python ({expected})")
     parser.add_argument("--force", action="store_true", help="replace what was written before")
     options = parser.parse_args(arguments)
     image = IMAGES[options.image]
-    python = options.python or image.python
-    if not re.fullmatch(r"3\.\d+", python):
-        parser.error(f"--python: expected a version such as 3.13, found {python}")
+    python = options.python or image.pythons[0]
     folder = options.folder or image.folder
     try:
         if options.folder is None:
@@ -147,7 +165,7 @@ def _config(path: Path | None, device: str) -> str:
     profiles = read_profiles()
     if device not in profiles:
         raise UsageError(f"--device: there is no profile {device!r}; known: {', '.join(profiles)}")
-    return config_text(profiles[device], profiles[device].run.engines, spec="0")
+    return config_text(profiles[device], _ENGINES, spec="0")
 
 
 def _pip(*words: str) -> None:

@@ -1,5 +1,6 @@
 """System images: no unit but the rendered one, digests that are the index's, recipes that their own tools accept."""
 
+import errno
 import hashlib
 import importlib.util
 import json
@@ -15,6 +16,8 @@ import pytest
 
 from fer_edge import __version__
 from fer_edge.cli import main as fer_edge_main
+from fer_edge_devices.profile import profile_slugs
+from fer_edge_devices.service.config import read_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES = REPOSITORY / "devices" / "images"
@@ -144,9 +147,10 @@ FILES = {
 
 @pytest.mark.parametrize("image", FILES)
 def test_prepared_folder(image, index, tmp_path):
-    folder = prepared(image, tmp_path / "made", "--python", "3.13")
+    python = prepare.IMAGES[image].pythons[-1]
+    folder = prepared(image, tmp_path / "made", "--python", python)
     assert sorted(path.name for path in folder.iterdir()) == FILES[image]
-    assert sorted(path.name for path in (folder / "wheels").iterdir()) == [wheel_of_litert("3.13"), WHEEL]
+    assert sorted(path.name for path in (folder / "wheels").iterdir()) == [wheel_of_litert(python), WHEEL]
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
     download = index[1]
     assert download[0] == "download"
@@ -164,7 +168,38 @@ def test_prepared_folder_is_replaced_by_force_alone(index, tmp_path, capsys):
     assert not (folder / "old").exists()
 
 
+@pytest.mark.parametrize("device", profile_slugs())
+def test_first_configuration_names_the_engine_that_the_image_has(device, index, tmp_path):
+    folder = prepared("buildroot", tmp_path / "made", "--device", device)
+    config = read_config(folder / "fer-edge.toml")
+    assert config.pipeline.engine == "litert"
+
+
+def test_a_folder_that_cannot_be_written(index, tmp_path, monkeypatch, capsys):
+    def closed(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare.tempfile, "TemporaryDirectory", closed)
+        assert prepare.main(["yocto", str(tmp_path / "made")]) == 1
+    assert capsys.readouterr().err == f"prepare.py: error: cannot write {tmp_path / 'made'}: Permission denied\n"
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(prepare.shutil, "copy", full)
+    assert prepare.main(["yocto", str(tmp_path / "made")]) == 1
+    assert capsys.readouterr().err.endswith("made: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 WRONG = {
+    "another python": (
+        ["--python", "3.10"],
+        2,
+        "--python: expected one of 3.11, 3.12, 3.13, 3.14 for this image, found 3.10",
+    ),
+    "no python": (["--python", "cp312"], 2, "for this image, found cp312"),
     "no such device": (["--device", "raspberry-pi-55"], 2, "there is no profile"),
     "no such configuration": (["--config", "nowhere.toml"], 1, "cannot read nowhere.toml"),
     "wrong configuration": (["--config", "wrong.toml"], 1, "did you mean source?"),
@@ -187,10 +222,9 @@ def test_pip_that_fails_leaves_nothing(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_python_is_a_version(tmp_path, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        prepare.main(["buildroot", str(tmp_path / "made"), "--python", "cp312"])
-    assert "--python" in capsys.readouterr().err
+def test_the_recipe_of_yocto_has_one_python(index, tmp_path, capsys):
+    assert prepare.main(["yocto", str(tmp_path / "made"), "--python", "3.13"]) == 2
+    assert "--python: expected one of 3.12 for this image, found 3.13" in capsys.readouterr().err
 
 
 def digests_of_buildroot():
@@ -217,7 +251,8 @@ def test_versions_are_this_repository_s():
     # The wheel of scarthgap's Python is one of those whose digests Buildroot's package has.
     wheel = variable(litert, "PREBUILT_WHEEL").replace("${PV}", LITERT_VERSION)
     assert variable(litert, "PREBUILT_WHEEL_SHA256") == digests_of_buildroot()[wheel]
-    assert wheel == wheel_of_litert(prepare.IMAGES["yocto"].python)
+    assert (wheel,) == tuple(map(wheel_of_litert, prepare.IMAGES["yocto"].pythons))
+    assert set(map(wheel_of_litert, prepare.IMAGES["buildroot"].pythons)) <= set(digests_of_buildroot())
 
 
 def test_licence_digests():

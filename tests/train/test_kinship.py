@@ -39,8 +39,8 @@ def test_a_model_that_may_have_seen_the_test_images_is_refused(data, digests):
         check_kinship(history(data, data=other), data)
     assert str(caught.value) == (
         "the model of `fer-edge train x` was trained on another division of fer-2013 than this run's, and may have "
-        "seen what this run is measured on; train it with the same data, --split-seed, --fold, --test-share and "
-        "--by-subject"
+        "seen what this run is measured on; train it with the same data, --split-seed, --fold, --test-share, "
+        "--by-subject and --keep-test-copies"
     )
 
 

@@ -100,7 +100,7 @@ def test_a_run_makes_a_whole_folder_and_leaves_nothing_beside(run, recipe, tiny_
         "test_digests": {"PublicTest": record["data"]["test_digests"]["PublicTest"]},
         "dropped_images": 0,
         "dropped_because": "constant value, or the same pixels as an image of PublicTest",
-        "test_copies_in_training": {},
+        "test_copies_seen": {},
     }
     assert len(record["curve"]) == 2
     assert set(record["versions"]) >= {"keras", "numpy"}

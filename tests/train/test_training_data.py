@@ -148,7 +148,7 @@ def test_copies_of_tested_images_may_stay_and_are_then_measured_apart(tmp_path):
     data = read(replace(RECIPE, keep_test_copies=True, validation_fraction=0.0), path)
     assert (len(data.training), data.description["dropped_images"]) == (73, 0)
     assert data.description["dropped_because"] == "constant value"
-    assert data.description["test_copies_in_training"] == {"PublicTest": 3}
+    assert data.description["test_copies_seen"] == {"PublicTest": 3}
     assert {name: len(faces) for name, faces in data.tests.items()} == {
         "PublicTest": 21,
         "PublicTest without copies": 18,
@@ -156,12 +156,36 @@ def test_copies_of_tested_images_may_stay_and_are_then_measured_apart(tmp_path):
     assert not digests(data.tests["PublicTest without copies"]) & digests(data.training)
 
 
+def test_copies_that_are_held_out_were_seen_too_and_none_may_be_left(tmp_path):
+    path = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    leaked = [line.replace("PublicTest", "Training") for line in path.read_text().splitlines()[-21:]]
+    path.write_text("\n".join([path.read_text().rstrip(), *leaked[:14]]))
+    data = read(replace(RECIPE, keep_test_copies=True, validation_fraction=0.3), path)
+    assert digests(data.held_out) & digests(data.tests["PublicTest"])
+    assert data.description["test_copies_seen"] == {"PublicTest": 14}
+    assert len(data.tests["PublicTest without copies"]) == 7
+    path.write_text("\n".join([path.read_text().rstrip(), *leaked[14:]]))
+    data = read(replace(RECIPE, keep_test_copies=True), path)
+    assert data.description["test_copies_seen"] == {"PublicTest": 21}
+    assert list(data.tests) == ["PublicTest"]
+
+
+def test_copies_of_the_sealed_part_never_stay(tmp_path):
+    path = write_learnable_csv(tmp_path / "a.csv", 70, 21)
+    training = [line for line in path.read_text().splitlines() if line.endswith(",Training")]
+    sealed = [line.replace(",Training", ",PrivateTest") for line in training[:14]]
+    path.write_text("\n".join([path.read_text().rstrip(), *sealed]))
+    data = read(replace(RECIPE, keep_test_copies=True), path)
+    assert data.description["dropped_images"] == 14
+    assert data.description["dropped_because"] == "constant value, or the same pixels as an image of PrivateTest"
+
+
 def test_without_copies_keeping_them_changes_nothing(tmp_path):
     path = write_learnable_csv(tmp_path / "a.csv", 70, 21)
     kept, plain = (read(replace(RECIPE, keep_test_copies=keep), path) for keep in (True, False))
     assert kept.digest() == plain.digest()
     assert kept.description["test_digests"] == plain.description["test_digests"]
-    assert kept.description["test_copies_in_training"] == {}
+    assert kept.description["test_copies_seen"] == {}
 
 
 def test_a_published_validation_part_is_watched(tmp_path):

@@ -94,9 +94,9 @@ divided by {data["divided_by"]}; {data["dropped_images"]} left out: {data["dropp
 def _copies_text(data: dict[str, Any]) -> str:
     # Records of earlier versions do not count copies: they never left any in.
     return "".join(
-        f"\n\n**{n} of {name}'s {data['test_images'][name]:,} images are among the training images too**, as its "
-        f'authors divided the set and as published figures have it; "{name} without copies" is of the others.'
-        for name, n in data.get("test_copies_in_training", {}).items()
+        f"\n\n**{n} of {name}'s {data['test_images'][name]:,} images are among the training or held-out images too**, "
+        f'as was asked for; "{name} without copies" is of the others.'
+        for name, n in data.get("test_copies_seen", {}).items()
     )
 
 

@@ -35,7 +35,7 @@ def check_kinship(history: dict[str, Any], data: TrainingData) -> None:
         raise UsageError(
             f"the model of `{command}` was trained on another division of {', '.join(sorted(common))} than this run's, "
             "and may have seen what this run is measured on; train it with the same data, --split-seed, --fold, "
-            "--test-share and --by-subject"
+            "--test-share, --by-subject and --keep-test-copies"
         )
 
 

@@ -46,8 +46,8 @@ class Recipe:
         validation_fraction: part of each class of the training images that is held out to watch the run.
         test_share: part of a data set without a published division that is measured on; 0, for folds alone, leaves all
             of it to the folds.
-        keep_test_copies: train also on pictures that a test part holds, as published divisions have it; the other
-            pictures of a test part are then measured as a part of their own.
+        keep_test_copies: train also on pictures that a test part holds, as FER-2013 is published; the other pictures of
+            a test part are then measured as a part of their own.
         by_subject: nobody is in two parts; else parts are drawn from each class at random.
         fold: (i, k): train without the i-th of k folds of the training images and measure on it; None for no folds.
         seed: of the initial weights, the order and the augmentation.

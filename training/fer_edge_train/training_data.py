@@ -42,7 +42,7 @@ _FER2013_TRAINING = "Training"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingData:
-    """The parts of a run's data; no image is in two of them.
+    """The parts of a run's data; no image is in two of them, unless copies of test images were asked to stay.
 
     Attributes:
         training: trained on.
@@ -117,8 +117,8 @@ def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes:
 
     A set that its authors divided keeps that division. From an undivided one `recipe.test_share` becomes the test part.
     With `recipe.fold` a fold of what is left is a test part too. FER-2013's PrivateTest is not measured on, but its
-    pictures are left out of training like those of the test parts. `recipe.keep_test_copies` leaves both in, and makes
-    "NAME without copies" of each test part a test part too.
+    pictures are left out of training like those of the test parts. `recipe.keep_test_copies` leaves the latter in, and
+    makes "NAME without copies", where some are left, of each test part a test part too.
 
     Args:
         sets: as `read_sets` returns them.
@@ -144,7 +144,7 @@ def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes:
 
     n_all = len(training)
     training = training.without_constant_images()
-    tested = {} if recipe.keep_test_copies else {**tests, **sealed}
+    tested = sealed if recipe.keep_test_copies else {**tests, **sealed}
     for other in (*tested.values(), *published.values()):
         training = training.without_images_of(other)
     n_dropped = n_all - len(training)
@@ -165,9 +165,13 @@ def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes:
     _check_held_out(held_out, recipe)
     seen = {}
     if recipe.keep_test_copies:
-        unseen = {test_name: faces.without_images_of(training) for test_name, faces in tests.items()}
+        # What is held out steers the run: it has been seen too.
+        unseen = {
+            test_name: faces.without_images_of(training).without_images_of(held_out)
+            for test_name, faces in tests.items()
+        }
         seen = {test_name: n for test_name, faces in tests.items() if (n := len(faces) - len(unseen[test_name]))}
-        tests = {**tests, **{f"{test_name} without copies": unseen[test_name] for test_name in seen}}
+        tests |= {f"{test_name} without copies": unseen[test_name] for test_name in seen if len(unseen[test_name])}
 
     others = [*tested, *(["validation"] if published else [])]
     because = "constant value" + (f", or the same pixels as an image of {' or '.join(others)}" if others else "")
@@ -184,7 +188,7 @@ def divide(sets: Sequence[Dataset], specs: Sequence[str], recipe: Recipe, votes:
         "test_digests": {test_name: faces.digest() for test_name, faces in tests.items()},
         "dropped_images": n_dropped,
         "dropped_because": because,
-        "test_copies_in_training": seen,
+        "test_copies_seen": seen,
     }
     return TrainingData(
         training=training,
