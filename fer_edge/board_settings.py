@@ -9,7 +9,7 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fer_edge.errors import UsageError
+from fer_edge.errors import MissingExtraError, UsageError
 
 __all__ = ["BoardSettings", "Provider", "board_settings"]
 
@@ -51,11 +51,18 @@ def board_settings(device: str | None = None) -> BoardSettings | None:
         device: the board's name, such as "raspberry-pi-5"; None for the board that this machine is.
 
     Raises:
-        MissingExtraError: the profiles cannot be read.
-        UsageError: no board has that name.
+        MissingExtraError: the profiles, or the package that has them, cannot be read.
+        UsageError: no board has that name, or several packages say where to start.
     """
-    for point in importlib.metadata.entry_points(group=_GROUP):
-        provider: Provider = point.load()
+    points = list(importlib.metadata.entry_points(group=_GROUP))
+    if len(points) > 1:
+        packages = ", ".join(point.value for point in points)
+        raise UsageError(f"expected one package that knows boards, found {packages}; uninstall all but one")
+    if points:
+        try:
+            provider: Provider = points[0].load()
+        except ImportError as error:
+            raise MissingExtraError(f"{points[0].value} cannot be imported ({error}); install it again") from error
         return provider(device)
     if device is not None:
         raise UsageError(f"--device: no board is known here, found {device!r}; install fer-edge again, or leave it out")

@@ -14,9 +14,9 @@ from fer_edge.engines import ENGINE_NAMES, Engine, load_engine, pick_engine
 from fer_edge.errors import IntegrityError, UsageError
 from fer_edge.results import Face, FrameAnalysis
 from fer_edge.stage import Pixels, Stage
-from fer_edge.tuning import StageChoice, read_tuning
+from fer_edge.tuning import StageChoice, Tuning, read_tuning
 
-__all__ = ["EmotionPipeline", "open_pipeline"]
+__all__ = ["EmotionPipeline", "engines_of", "open_pipeline", "tuning_for"]
 
 # R-Net sees a varying number of boxes; these batch sizes keep shapes fixed without padding. Each size is a session with
 # its own copy of the weights, which for O-Net's 1.6 MB costs more memory than a larger batch saves time.
@@ -165,8 +165,9 @@ def open_pipeline(
     Raises:
         FerEdgeError: the same as EmotionPipeline's.
     """
-    if use_tuning and (engine, precision, detector_precision, threads) == (None, None, None, None):
-        tuning = read_tuning(Bundle.open(None if bundle is None else Path(bundle)))
+    if use_tuning:
+        opened = Bundle.open(None if bundle is None else Path(bundle))
+        tuning = tuning_for(opened, engine, precision, detector_precision, threads)
         if tuning is not None:
             return EmotionPipeline(bundle, min_face_px=min_face_px, stages=tuning.stages)
     return EmotionPipeline(
@@ -179,15 +180,30 @@ def open_pipeline(
     )
 
 
+def tuning_for(
+    bundle: Bundle, engine: str | None, precision: str | None, detector_precision: str | None, threads: int | None
+) -> Tuning | None:
+    """Return the tuning that `open_pipeline` takes; None where there is none, or where something else is asked for.
+
+    Raises:
+        InputError: there is a file, and it is no tuning.
+    """
+    asked = (engine, precision, detector_precision, threads)
+    return read_tuning(bundle) if asked == (None, None, None, None) else None
+
+
+def engines_of(bundle: Bundle) -> frozenset[str]:
+    """Return the names of the engines that a bundle has a variant of every stage for."""
+    stages = bundle.manifest.stages.values()
+    return frozenset.intersection(*(frozenset(variant.engine for variant in stage.variants) for stage in stages))
+
+
 def _engine_for(bundle: Bundle, name: str | None) -> Engine:
     if name is not None:
         return load_engine(name)
-    in_all_stages = set.intersection(
-        *({variant.engine for variant in stage.variants} for stage in bundle.manifest.stages.values())
-    )
     # The table's order first, then what third parties added.
     ordered = sorted(
-        in_all_stages, key=lambda e: (ENGINE_NAMES.index(e) if e in ENGINE_NAMES else len(ENGINE_NAMES), e)
+        engines_of(bundle), key=lambda e: (ENGINE_NAMES.index(e) if e in ENGINE_NAMES else len(ENGINE_NAMES), e)
     )
     if not ordered:
         raise IntegrityError(f"{bundle.path}: no engine has a variant of every stage; make the bundle again")

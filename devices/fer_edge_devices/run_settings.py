@@ -13,7 +13,7 @@ __all__ = ["run_settings"]
 
 
 def run_settings(device: str | None, tree: SystemTree | None = None) -> BoardSettings | None:
-    """Return the settings of a board's profile; None for the generic one, which says what the runtime does by itself.
+    """Return the settings of a board's profile; None for the generic one: the runtime starts as it does by itself.
 
     Args:
         device: a profile's slug; None for the board that this machine is.
@@ -33,7 +33,7 @@ def run_settings(device: str | None, tree: SystemTree | None = None) -> BoardSet
     if slug not in slugs:
         if device is None:
             return None
-        near = difflib.get_close_matches(device, slugs, n=1)
+        near = difflib.get_close_matches(device.lower(), slugs, n=1)
         hint = f"did you mean {near[0]}?" if near else "known: " + ", ".join(slugs)
         raise UsageError(f"--device: there is no profile {device!r}; {hint}")
     profile = read_profile(slug)

@@ -8,21 +8,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from fer_edge.command import Command, tell
-from fer_edge.errors import FerEdgeError, InputError, MissingExtraError
+from fer_edge.commands.run_board import board_for, start_from, with_wishes
+from fer_edge.errors import FerEdgeError
 
 if TYPE_CHECKING:
-    from fer_edge.board_settings import BoardSettings
     from fer_edge.pipeline import EmotionPipeline
     from fer_edge.sinks import FanOut, SinkOptions
-    from fer_edge.sources import Frame, LiveOptions, OnError, Source
+    from fer_edge.sources import Frame, LiveOptions, Source
     from fer_edge.tracking import FaceTracker
 
 __all__ = ["COMMAND"]
@@ -57,7 +56,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--detect-every",
         type=int,
         metavar="N",
-        help="of a video: detect in every N-th frame at least, follow faces between (15; 1 follows none)",
+        help="of a video: detect in every N-th frame at least, follow faces between (24; 1 follows none)",
     )
     parser.add_argument(
         "--max-latency-ms",
@@ -100,6 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge.frame_record import frame_text
     from fer_edge.pipeline import open_pipeline
     from fer_edge.sinks import FrameResult, open_sinks
+    from fer_edge.sources import open_source
 
     failures: list[FerEdgeError] = []
 
@@ -117,8 +117,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     sink_options = _sink_options(arguments)
     with ExitStack() as stack:
-        board, taken = _board(arguments), dict[str, object]()
-        source = stack.enter_context(_open_source(arguments, board, report, tell_state, taken))
+        board = board_for(arguments.device, arguments.source)
+        live = with_wishes(_live_options(arguments, tell_state), board, arguments.source)
+        source = stack.enter_context(open_source(arguments.source, report, live=live))
         _check_annotation(source, arguments.annotate)
         annotation = stack.enter_context(
             open_annotation(arguments.annotate, source, source_path=Path(arguments.source), force=arguments.force)
@@ -129,7 +130,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _add_preview(sinks, source, arguments.preview)
         opened.append(sinks)
         if board is not None:
-            _start_from(board, arguments, source, taken)
+            start_from(board, arguments, source)
         # A process of our own may limit OpenCV's workers; a library inside somebody's firmware must not.
         import_cv2().setNumThreads(max(arguments.threads or 1, 1))
         pipeline = open_pipeline(
@@ -171,123 +172,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.annotate and arguments.text:
         sys.stdout.write(f"annotated: {arguments.annotate}\n")
     return 1 if failures or any(sinks.n_lost_by_sink().values()) else 0
-
-
-def _board(arguments: argparse.Namespace) -> BoardSettings | None:
-    """Return the settings to start from: of the board that is named, else of this one where it has to keep up.
-
-    What is found in a file does not depend on the board.
-    """
-    from fer_edge.board_settings import board_settings
-
-    return board_settings(arguments.device) if arguments.device is not None or _keeps_up(arguments.source) else None
-
-
-def _keeps_up(spec: str) -> bool:
-    """Return whether a source goes on by itself: a camera, a stream, frames of another program at no known rate."""
-    if spec.startswith("raw:"):
-        return "@" not in spec
-    if spec.startswith("gst:") or _is_camera(spec):
-        return True
-    scheme, separator, _ = spec.partition("://")
-    if not separator:
-        return False
-    from fer_edge.sources.stream import STREAM_SCHEMES
-
-    return scheme.lower() in STREAM_SCHEMES
-
-
-def _is_camera(spec: str) -> bool:
-    from fer_edge.sources.picamera import is_picamera
-    from fer_edge.sources.v4l2 import is_v4l2
-
-    return is_picamera(spec) or is_v4l2(spec)
-
-
-def _open_source(
-    arguments: argparse.Namespace,
-    board: BoardSettings | None,
-    report: OnError,
-    on_state: Callable[[bool, str], object],
-    taken: dict[str, object],
-) -> Source:
-    """Open the source; add to `taken` what a camera granted of the board's size and rate.
-
-    They are a wish: a camera that has no such size is opened as it is.
-    """
-    from fer_edge.sources import open_source
-
-    asked = _live_options(arguments, on_state)
-    wished = asked
-    if board is not None and _is_camera(arguments.source):
-        wished = replace(asked, size_wh=asked.size_wh or board.size_wh, fps=asked.fps or board.fps)
-    if wished != asked:
-        with suppress(InputError):
-            source = open_source(arguments.source, report, live=wished)
-            if asked.size_wh is None and wished.size_wh is not None:
-                taken["size"] = "{}x{}".format(*wished.size_wh)
-            if asked.fps is None:
-                taken["fps"] = wished.fps
-            return source
-    return open_source(arguments.source, report, live=asked)
-
-
-def _start_from(
-    board: BoardSettings, arguments: argparse.Namespace, source: Source, taken: Mapping[str, object]
-) -> None:
-    """Put the board's settings where neither an option nor `fer-edge tune` says something, and tell all that it gave.
-
-    Args:
-        board: to start from.
-        arguments: of the command line; those that are None are replaced.
-        source: that is open.
-        taken: what a camera granted.
-    """
-    proposed: dict[str, object] = {"min_face": board.min_face_px}
-    if source.kind not in ("photo", "folder"):
-        proposed["detect_every"] = board.detect_every
-    if not _is_tuned(arguments):
-        proposed |= {"engine": _first_engine(board, arguments.bundle), "threads": board.threads}
-    given = {name: value for name, value in proposed.items() if getattr(arguments, name) is None and value is not None}
-    vars(arguments).update(given)
-    words = [f"--{name.replace('_', '-')} {_shown(value)}" for name, value in {**taken, **given}.items()]
-    if words:
-        tell(f"from the profile of {board.title}: {' '.join(words)}; --device generic leaves it out")
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _is_tuned(arguments: argparse.Namespace) -> bool:
-    """Return whether `open_pipeline` will take what `fer-edge tune` found."""
-    from fer_edge.bundle import Bundle
-    from fer_edge.tuning import read_tuning
-
-    chosen = (arguments.engine, arguments.precision, arguments.detector_precision, arguments.threads)
-    if arguments.no_tuning or any(value is not None for value in chosen):
-        return False
-    return read_tuning(Bundle.open(arguments.bundle)) is not None
-
-
-def _first_engine(board: BoardSettings, bundle: Path | None) -> str | None:
-    """Return the first of the board's engines that is installed and that the bundle has files for; None where none is.
-
-    An accelerated engine has no files of its own, so it is not taken by itself.
-    """
-    from fer_edge.bundle import Bundle
-    from fer_edge.engines import pick_engine
-
-    stages = Bundle.open(bundle).manifest.stages.values()
-    names = [
-        name
-        for name in board.engines
-        if all(name in {variant.engine for variant in stage.variants} for stage in stages)
-    ]
-    try:
-        return pick_engine(names).name
-    except MissingExtraError:
-        return None
 
 
 def _live_options(arguments: argparse.Namespace, on_state: Callable[[bool, str], object]) -> LiveOptions:

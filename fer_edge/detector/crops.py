@@ -21,8 +21,8 @@ _CROPS_AT_ONCE = 512
 # Of a pixel, with which OpenCV's remap places what it interpolates.
 _REMAP_BITS = 5
 _REMAP_STEPS = 1 << _REMAP_BITS
-# Of a step: larger than what sums of doubles round off, smaller than the distance of other positions from a midpoint.
-_MIDWAY = 2.0**-24
+# Places within a box are rounded to so many parts of a step, which sums of doubles are exact in.
+_PLACE_PARTS = 2.0**20
 _FARTHEST_STEP = ((1 << 15) - 1) * _REMAP_STEPS  # it takes positions of 16 bits
 # It refuses longer images. Boxes of such a frame are cut out of windows of it, which begin so far apart: in its octave
 # a box is at most two times as large as the crop, and so lies within one.
@@ -141,11 +141,11 @@ def _maps(
         side: of the crops.
     """
     # Pixel centres: source = (corner + (target + 0.5) * box / side) / 2^octave - 0.5.
-    places = ((np.arange(side) + 0.5) / side * box_px[:, np.newaxis])[:, np.newaxis] + corner[:, :, np.newaxis]
-    places *= steps_per_px[:, np.newaxis, np.newaxis]
-    # What lies midway between two steps goes to the next one whatever the sums round off: a box has the same crop
+    # What lies midway between two steps goes to the even one, whatever a sum rounds off: a box has the same crop
     # wherever its corner is counted from.
-    places -= 0.5 * _REMAP_STEPS - _MIDWAY
+    within = (np.arange(side) + 0.5) / side * (box_px * steps_per_px)[:, np.newaxis] - 0.5 * _REMAP_STEPS
+    within = np.rint(within * _PLACE_PARTS) / _PLACE_PARTS
+    places = within[:, np.newaxis] + (corner * steps_per_px[:, np.newaxis])[:, :, np.newaxis]
     steps = np.rint(places, out=places).clip(-_FARTHEST_STEP, _FARTHEST_STEP).astype(np.int32)
     whole, part = steps >> _REMAP_BITS, steps & (_REMAP_STEPS - 1)
     # A column and a row in one number, so that numpy writes both at once: the low half is the column.

@@ -40,6 +40,7 @@ class LiveOptions:
 
     Attributes:
         size_wh: width and height to ask a camera for; None takes what it gives.
+        nearest_size: whether another size will do where a camera does not have that one; else it is an error.
         fps: frames per second to ask a camera for; None takes what it gives.
         open_timeout_s: how long opening may take.
         read_timeout_s: how long a frame may take to come before the source is opened again.
@@ -51,6 +52,7 @@ class LiveOptions:
     """
 
     size_wh: tuple[int, int] | None = None
+    nearest_size: bool = False
     fps: float | None = None
     open_timeout_s: float = OPEN_TIMEOUT_S
     read_timeout_s: float = READ_TIMEOUT_S

@@ -81,7 +81,8 @@ class _PicameraCapture:
         try:
             self._camera.configure(self._camera.create_video_configuration(main=main, controls=controls))
             given = self._camera.camera_configuration()["main"]
-            if given["format"] != "RGB888" or options.size_wh not in (None, tuple(given["size"])):
+            has_size = options.nearest_size or options.size_wh in (None, tuple(given["size"]))
+            if given["format"] != "RGB888" or not has_size:
                 raise InputError(
                     f"{self._name}: expected RGB888 of {options.size_wh or 'any size'}, the camera would send "
                     f"{given['format']} of {tuple(given['size'])}; ask for that size"

@@ -62,7 +62,8 @@ def _open(path: Path, options: LiveOptions) -> Capture:
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, options.size_wh[1])
             sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
             width, height = (round(capture.get(side)) for side in sides)
-            if (width, height) != options.size_wh:  # a driver takes the nearest it has
+            # A driver takes the nearest it has.
+            if (width, height) != options.size_wh and not options.nearest_size:
                 raise InputError(
                     f"{path}: expected pictures of {options.size_wh[0]} x {options.size_wh[1]}, the camera would send "
                     f"{width} x {height}; v4l2-ctl -d {path} --list-formats-ext shows its sizes"

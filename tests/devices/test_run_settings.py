@@ -59,6 +59,7 @@ def test_a_board_that_has_no_profile_has_no_settings(tmp_path):
     ("name", "words"),
     [
         ("raspberry-pi5", "did you mean raspberry-pi-5?"),
+        ("RASPBERRY-PI-5", "did you mean raspberry-pi-5?"),
         ("vax", "known: generic, jetson-nano, jetson-orin-nano, raspberry-pi-3, raspberry-pi-4,"),
     ],
 )

@@ -7,7 +7,7 @@ import importlib.metadata
 import pytest
 
 from fer_edge.board_settings import BoardSettings, board_settings
-from fer_edge.errors import UsageError
+from fer_edge.errors import MissingExtraError, UsageError
 
 SETTINGS = BoardSettings(
     title="Test Board",
@@ -43,6 +43,25 @@ def test_the_provider_is_asked(points):
     assert board_settings() is SETTINGS
     assert board_settings("test-board") is SETTINGS
     assert board_settings("generic") is None
+
+
+def test_two_providers_would_be_a_choice_by_chance(points):
+    points(*[type("Point", (), {"value": f"{name}:settings"}) for name in ("first", "second")])
+    with pytest.raises(
+        UsageError, match=r"^expected one package that knows boards, found first:settings, second:settings"
+    ):
+        board_settings()
+
+
+def test_a_provider_that_is_broken(points):
+    def load():
+        raise ImportError("No module named 'boards'")
+
+    points(type("Point", (), {"value": "boards:settings", "load": staticmethod(load)}))
+    with pytest.raises(
+        MissingExtraError, match=r"^boards:settings cannot be imported \(No module named 'boards'\); install"
+    ):
+        board_settings()
 
 
 def test_without_a_provider_there_is_no_board(points):

@@ -54,6 +54,7 @@ class Camera(Source):
 
     kind = "camera"
     is_live = True
+    size_wh: tuple[int, int] | None = None
 
     def __iter__(self):
         yield Frame(image_bgr=cv2.imread(str(demo_photo_path())), source="/dev/video0", index=0, time_s=0.0)
@@ -83,9 +84,11 @@ def started(monkeypatch, capsys, cv2_threads):
 
     def open_v4l2(spec, options):
         seen.options.append(options)
-        if options.size_wh not in (None, *seen.sizes):
+        if options.size_wh in (None, *seen.sizes):
+            return Camera(size_wh=options.size_wh)
+        if not options.nearest_size:
             raise InputError(f"{spec}: it has no such size")
-        return Camera()
+        return Camera(size_wh=(352, 288))
 
     from fer_edge import pipeline, tracking
 
@@ -200,19 +203,28 @@ def test_the_profile_comes_where_what_was_tuned_is_put_aside(started, words):
     assert run.pipeline.engine_version.startswith("onnxruntime ")
 
 
-def test_a_camera_without_the_profiles_size_is_opened_as_it_is(started):
+def test_a_camera_without_the_profiles_size_gives_another(started):
     started.seen.sizes = []
     run = started()
-    assert [(options.size_wh, options.fps) for options in run.options] == [((320, 240), 7.5), (None, None)]
+    assert [(options.size_wh, options.nearest_size, options.fps) for options in run.options] == [
+        ((320, 240), True, 7.5)
+    ]
     assert "--size" not in run.err
-    assert "--fps" not in run.err
-    assert run.settings == OF_BOARD | {"size_wh": None, "fps": None}
+    assert "--fps 7.5" in run.err
 
 
 def test_a_camera_without_the_size_of_an_option_is_an_error(started):
     run = started("--size", "123x45", code=1)
-    assert [options.size_wh for options in run.options] == [(123, 45), (123, 45)]
+    assert [(options.size_wh, options.nearest_size) for options in run.options] == [((123, 45), False)]
     assert run.err == "fer-edge: error: 0: it has no such size\n"
+
+
+def test_the_help_states_the_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"follow faces between ({TrackerOptions().detect_every}; 1 follows none)" in text
+    assert f"smallest face looked for ({DetectorOptions().min_face_px:g})" in text
 
 
 @pytest.mark.parametrize("words", [[], ["--device", "generic"]], ids=["unknown board", "no profile wanted"])
@@ -253,9 +265,9 @@ def test_what_is_found_in_a_file_depends_on_no_board(started, monkeypatch, sourc
     ],
 )
 def test_sources_that_go_on_by_themselves(spec, expected):
-    from fer_edge.commands.run import _keeps_up
+    from fer_edge.commands.run_board import keeps_up
 
-    assert _keeps_up(spec) is expected
+    assert keeps_up(spec) is expected
 
 
 def test_a_board_that_is_named_counts_for_a_photo_too(started):
