@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -73,6 +74,7 @@ def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
             assert [work.n_faces for work in measured.work] == [1] * 8
             assert measured.frame.inputs == tuple(range(8))
             series = measured.frame.samples_ms
+            shares = []
             for whole, engine, *parts in zip(
                 series["frame"],
                 series["engine"],
@@ -80,7 +82,9 @@ def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
                 strict=True,
             ):
                 assert 0 < engine < sum(parts) <= whole + 0.001
-                assert sum(parts) > 0.9 * whole
+                shares.append(sum(parts) / whole)
+            # Of single frames the system may stop the process between two parts.
+            assert statistics.median(shares) > 0.9
             assert measured.frame.process_cpu.user_s > 0
             # Python and numpy alone take more than 20 MB; nothing here is allowed to come near the parent's size.
             assert 20e6 < measured.peak_memory_bytes < 1e9
