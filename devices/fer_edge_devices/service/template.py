@@ -10,7 +10,7 @@ from fer_edge_devices.profile import Profile, recommended_run_options
 __all__ = ["config_text"]
 
 _TEXT = """\
-# fer-edge on a {title}. Check it with: fer-edge service check FILE
+# fer-edge, for: {title}. Check it with: fer-edge service check FILE
 # The figures are a starting point and no measurement: fer-edge tune and fer-edge bench measure.
 
 [source]

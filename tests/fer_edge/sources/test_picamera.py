@@ -171,6 +171,13 @@ def test_what_goes_wrong(picamera2, monkeypatch, spec, faults, message):
     assert all(camera.calls[-1:] == ["close"] for camera in picamera2.made)
 
 
+def test_the_nearest_size_will_do_where_that_is_said(picamera2, monkeypatch):
+    monkeypatch.setattr(picamera2, "gives", {"size": (96, 50)})
+    with open_source("picamera", live=LiveOptions(size_wh=(100, 50), nearest_size=True)) as source:
+        assert next(iter(source)).image_bgr.shape[2] == 3
+    assert len(picamera2.made) == 1
+
+
 def test_without_picamera2_the_way_to_get_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with pytest.raises(MissingExtraError) as caught:

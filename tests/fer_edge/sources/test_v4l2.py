@@ -102,6 +102,12 @@ def test_a_size_that_the_camera_has_not_is_an_error_that_names_the_nearest(camer
     assert FakeCamera.made[0].released.is_set()
 
 
+def test_the_nearest_size_will_do_where_that_is_said(camera_file):
+    with open_v4l2(str(camera_file), LiveOptions(size_wh=(1920, 1080), nearest_size=True)) as source:
+        assert source.size_wh == (1280, 720)
+    assert len(FakeCamera.made) == 1
+
+
 def test_a_camera_that_is_pulled_and_plugged_in_again(camera_file):
     states = []
     options = LiveOptions(
