@@ -28,7 +28,6 @@ __all__ = ["COMMAND"]
 
 # `timeout` and shells send a signal to the process and to its group: both of them are one.
 _ONE_SIGNAL_S = 0.5
-_MIN_FACE_PX = 40.0
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -96,6 +95,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from fer_edge._cv2 import import_cv2
     from fer_edge.annotate import open_annotation
+    from fer_edge.detector import DetectorOptions
     from fer_edge.frame_record import frame_text
     from fer_edge.pipeline import open_pipeline
     from fer_edge.sinks import FrameResult, open_sinks
@@ -139,7 +139,7 @@ def _run(arguments: argparse.Namespace) -> int:
             precision=arguments.precision,
             detector_precision=arguments.detector_precision,
             threads=arguments.threads,
-            min_face_px=_MIN_FACE_PX if arguments.min_face is None else arguments.min_face,
+            min_face_px=DetectorOptions().min_face_px if arguments.min_face is None else arguments.min_face,
             use_tuning=not arguments.no_tuning,
         )
         tracker = _tracker(pipeline, source, arguments)

@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
+from fer_edge.detector import DetectorOptions
 from fer_edge.errors import InputError
 from fer_edge.sinks.options import JsonLinesOptions, MqttOptions, UnixSocketOptions
 from fer_edge.sources.live_options import OFFLINE_AFTER_S
+from fer_edge.tracking import TrackerOptions
 from fer_edge_devices.profile import read_profiles
 from fer_edge_devices.service.config import (
     MIN_WATCHDOG_S,
@@ -76,6 +78,12 @@ def test_reads_every_key():
 def test_a_lost_camera_is_offline_before_the_watchdog_bites():
     # The last feed may be a third of the watchdog's time older than the last frame.
     assert MIN_WATCHDOG_S - MIN_WATCHDOG_S / 3 > OFFLINE_AFTER_S + 2
+
+
+def test_what_is_left_out_is_what_the_runtime_does_by_itself():
+    config = parse_config(SOURCE, "fer-edge.toml")
+    assert config.tracking.detect_every == TrackerOptions().detect_every
+    assert config.pipeline.min_face_px == DetectorOptions().min_face_px
 
 
 def test_a_source_is_enough():
