@@ -61,8 +61,37 @@ def tiny_network(keras, monkeypatch: pytest.MonkeyPatch) -> str:
         x = keras.layers.BatchNormalization()(x)
         return keras.Model(pixels, keras.layers.Dense(n_classes, name="logits")(keras.layers.Flatten()(x)))
 
-    module = types.ModuleType("tiny_network_of_the_tests")
-    module.ARCHITECTURE = zoo.Architecture(title="tiny", builder=build, input_shape_hwc=(48, 48, 1))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(zoo.ARCHITECTURES, "tiny", f"{module.__name__}:ARCHITECTURE")
+    _put_into_zoo(monkeypatch, zoo.Architecture(title="tiny", builder=build, input_shape_hwc=(48, 48, 1)))
     return "tiny"
+
+
+@pytest.fixture
+def tiny_factored_networks(keras, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """The names of a network with one convolution and of the same with that in rank 4, in the zoo for one test."""
+    from fer_edge_train import zoo
+    from fer_edge_train.zoo.residual import convolution
+
+    def builder(rank):
+        def build(input_shape_hwc, n_classes):
+            pixels = keras.Input(input_shape_hwc, name="pixels")
+            x = convolution(keras.layers.AveragePooling2D(8)(pixels), 8, name="only", rank=rank)
+            return keras.Model(pixels, keras.layers.Dense(n_classes, name="logits")(keras.layers.Flatten()(x)))
+
+        return build
+
+    shape = (48, 48, 1)
+    _put_into_zoo(monkeypatch, zoo.Architecture(title="whole", builder=builder(None), input_shape_hwc=shape))
+    _put_into_zoo(
+        monkeypatch,
+        zoo.Architecture(title="factored", builder=builder(4), input_shape_hwc=shape, factored_from="whole"),
+    )
+    return "whole", "factored"
+
+
+def _put_into_zoo(monkeypatch: pytest.MonkeyPatch, architecture) -> None:
+    from fer_edge_train import zoo
+
+    module = types.ModuleType(f"{architecture.title}_network_of_the_tests")
+    module.ARCHITECTURE = architecture
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(zoo.ARCHITECTURES, architecture.title, f"{module.__name__}:ARCHITECTURE")

@@ -168,6 +168,16 @@ def test_the_run_that_made_the_initial_weights_is_quoted():
     assert f"    {RECORD['command']}" in lines
 
 
+def test_a_start_in_low_rank_is_called_one():
+    before = {"command": "fer-edge train big --out big", "architecture": "big", "started_from": None}
+    text = model_card(changed("started_from", before))
+    assert (
+        "The initial weights are the convolutions of big in low rank, which came from\n\n    fer-edge train big" in text
+    )
+    same = model_card(changed("started_from", {**before, "architecture": "mini_xception"}))
+    assert "The initial weights came from\n\n    fer-edge train big --out big\n" in same
+
+
 def test_a_run_without_epochs_tells_what_taught_the_weights_and_what_shifting_cost():
     learned = {
         "command": "fer-edge train tiny --teacher wise",

@@ -395,6 +395,7 @@ def test_a_run_starts_from_another_runs_weights(run, recipe, tiny_csv, out, kera
     assert record["recipe"]["start_from_sha256"] == digest
     assert record["started_from"] == {
         "model_sha256": digest,
+        "architecture": before["model"]["architecture"],
         "labels": before["model"]["labels"],
         **{key: before[key] for key in KEPT_OF_A_START},
     }
@@ -443,6 +444,49 @@ def test_no_epochs_shift_the_decision_of_a_start_and_nothing_else(run, recipe, t
     assert "This run trained nothing. The initial weights came from" in card
     assert "curve.png" not in card
     assert "training time" not in card
+
+
+def test_a_network_of_low_rank_starts_from_the_whole_one(
+    run, recipe, tiny_csv, out, keras, tiny_factored_networks, monkeypatch
+):
+    whole, factored = tiny_factored_networks
+    first = out.with_name("whole")
+    train(run, replace(recipe, architecture=whole, epochs=6), tiny_csv, first)
+    asked = replace(recipe, architecture=factored, epochs=0)
+    record = train(run, asked, tiny_csv, out, start_from=first)
+    assert record["started_from"]["architecture"] == whole
+    assert "are the convolutions of whole in low rank, which came from" in (out / "README.md").read_text()
+
+    wide, narrow = (keras.saving.load_model(folder / "model.keras", compile=False) for folder in (first, out))
+    assert narrow.get_layer("only_conv").filters == 4
+    faces, _ = learnable_faces(70, 1)
+    images = (faces[..., np.newaxis].astype(np.float32) - 128.0) / 128.0
+    theirs, ours = (np.asarray(model.predict_on_batch(images)) for model in (wide, narrow))
+    # Eight outputs for each class in rank 4: near, not equal.
+    spread = theirs - theirs.mean(axis=0)
+    assert 1e-3 < np.linalg.norm(ours - theirs) / np.linalg.norm(spread) < 0.5
+
+    # Training goes on from there, and an unfinished run does not look at the whole network's outputs again.
+    tuned, began = out.with_name("tuned"), out.with_name("tuned.partial")
+    still = replace(asked, epochs=2, peak_rate=1e-8)
+    with monkeypatch.context() as stopping:
+        stopping.setattr("fer_edge_train.progress._Lines.epoch", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, still, tiny_csv, tuned, start_from=first)
+    assert began.is_dir()
+    with monkeypatch.context() as refusing:
+        refusing.setattr("fer_edge_train.start.factor", _interrupt)
+        train(run, still, tiny_csv, tuned, start_from=first)
+    for mine, before in zip(trainable_weights(keras, tuned), trainable_weights(keras, out), strict=True):
+        np.testing.assert_allclose(mine, before, atol=1e-5)
+
+    message = "expected a --start-from whose decision --recall shifts, or a whole to factor"
+    with pytest.raises(UsageError, match=message):
+        train(run, asked, tiny_csv, out.with_name("again"), start_from=out)
+
+
+def _interrupt(*_arguments):
+    raise KeyboardInterrupt
 
 
 def test_no_epochs_leave_an_unfinished_run_alone(run, recipe, tiny_csv, out, start):

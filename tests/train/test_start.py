@@ -10,7 +10,7 @@ import pytest
 from fer_edge.errors import InputError, IntegrityError
 from fer_edge.files import sha256_of_file
 from fer_edge_train.recipe import Recipe
-from fer_edge_train.start import read_start
+from fer_edge_train.start import factoring_images, read_start, start_weights
 from fer_edge_train.zoo import build
 
 RECIPE = Recipe(architecture="mini_xception")
@@ -52,11 +52,14 @@ def folder(tmp_path, model):
 
 def test_weights_and_history_are_those_of_the_folder(folder, model):
     start = read_start(folder, RECIPE)
-    for ours, theirs in zip(start.weights, model.get_weights(), strict=True):
+    images = np.zeros((0, 48, 48, 1), np.uint8)
+    for ours, theirs in zip(start_weights(start, RECIPE, images), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    assert start.architecture == "mini_xception"
     assert start.sha256 == sha256_of_file(folder / "model.keras")
     assert start.history == {
         "model_sha256": start.sha256,
+        "architecture": "mini_xception",
         "labels": ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"],
         "data": {"name": "FER-2013"},
         "command": "fer-edge train mini_xception --out first",
@@ -74,6 +77,21 @@ def test_another_network_is_refused(folder):
     other = Recipe(architecture="mini_xception", input_shape_hwc=(64, 64, 1))
     with pytest.raises(InputError, match=r"expected mini_xception \(64, 64, 1\), found mini_xception \(48, 48, 1\)"):
         read_start(folder, other)
+
+
+def test_a_network_of_low_rank_names_both_that_it_can_start_from(folder):
+    other = Recipe(architecture="resnet_factored")
+    with pytest.raises(InputError, match=r"expected resnet_factored or resnet_large \(48, 48, 1\), found mini_xc"):
+        read_start(folder, other)
+
+
+@pytest.mark.parametrize(("n", "kept"), [(0, 0), (1, 1), (2048, 2048), (4095, 4095), (26_804, 2062)])
+def test_factoring_looks_at_images_from_all_of_the_training_part(n, kept):
+    images = np.arange(n).reshape(n, 1, 1, 1)
+    chosen = factoring_images(images).ravel()
+    assert len(chosen) == kept
+    assert len(np.unique(np.diff(chosen))) <= 1
+    assert not n or chosen[-1] >= n - n // 2048 - 1
 
 
 def test_a_changed_model_file_is_refused(folder):

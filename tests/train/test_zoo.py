@@ -15,7 +15,7 @@ pytestmark = pytest.mark.host
 
 KNOWN = (
     "densenet_small, efficientnet_b0, inception_light, mini_xception, mobilenet_v2, plain_cnn, resnet50, "
-    "resnet_large, resnet_medium, resnet_small, resnet_tiny, sepnet_tiny, vgg"
+    "resnet_factored, resnet_large, resnet_medium, resnet_small, resnet_tiny, sepnet_tiny, vgg"
 )
 
 # Where the number comes from: the papers where they publish one that can be reached (see each network's docstring for
@@ -31,6 +31,7 @@ PARAMETER_RANGE = {
     "inception_light": (0.69 * 23_851_784, 0.71 * 23_851_784),
     "plain_cnn": (590_000, 610_000),
     "resnet50": (23_500_000, 25_636_712),
+    "resnet_factored": (2_000_000, 2_500_000),
     "resnet_large": (2_500_000, 5_000_000),
     "resnet_medium": (1_513_087, 2_500_000),
     "resnet_small": (1_000_000, 2_500_000),
@@ -106,6 +107,7 @@ def test_pixels_to_finite_logits_and_a_gradient_step(built, keras, name):
         ("mini_xception", (64, 40, 3), 8),
         ("mini_xception", (64, 64, 1), 7),
         ("plain_cnn", (24, 24, 3), 8),
+        ("resnet_factored", (24, 40, 3), 8),
         ("resnet_small", (24, 40, 3), 8),
         ("resnet_medium", (24, 40, 3), 8),
         ("resnet_tiny", (24, 40, 3), 8),
@@ -208,3 +210,17 @@ def test_trains_on(backend, tmp_path):
     assert found["backend"] == backend
     assert found["losses"][1] < found["losses"][0] < 3.0
     assert found["changed"] == found["weights"]
+
+
+def test_a_network_of_low_rank_has_the_layers_of_the_whole_one(built):
+    """Else its weights could not be taken from it."""
+    for name in zoo.ARCHITECTURES:
+        whole = zoo.factored_from(name)
+        if whole is None:
+            continue
+        narrow, wide = ({layer.name for layer in built(each).layers} for each in (name, whole))
+        added = {layer for layer in narrow if layer.endswith("_expand")}
+        assert added
+        assert narrow - added == wide
+        assert {layer.replace("_expand", "_bn") for layer in added} < wide
+        assert built(name).count_params() < built(whole).count_params()

@@ -103,7 +103,7 @@ def _copies_text(data: dict[str, Any]) -> str:
 def _recipe_text(record: dict[str, Any]) -> str:
     recipe = record["recipe"]
     before = record["started_from"]
-    start = _history_text(before) if before else ""
+    start = _history_text(before, record["model"]["architecture"]) if before else ""
     if not record["curve"]:
         return f"This run trained nothing. {start}{_shifted_text(record)}"
     if recipe["pretrained"]:
@@ -142,12 +142,15 @@ On the held-out images:
 """
 
 
-def _history_text(before: dict[str, Any]) -> str:
+def _history_text(before: dict[str, Any], architecture: str) -> str:
     """Tell of the runs behind the initial weights, the last one first."""
-    text = f"The initial weights came from\n\n    {before['command']}\n\n"
+    # Records of earlier versions have no architecture here: a start was always of the same one.
+    found = before.get("architecture", architecture)
+    what = "came from" if found == architecture else f"are the convolutions of {found} in low rank, which came from"
+    text = f"The initial weights {what}\n\n    {before['command']}\n\n"
     if before.get("recipe", {}).get("vote_share") is not None:
         text += f"Targets: {_targets_text(before)}.\n"
-    return text + (_history_text(before["started_from"]) if before.get("started_from") else "")
+    return text + (_history_text(before["started_from"], found) if before.get("started_from") else "")
 
 
 def _targets_text(record: dict[str, Any]) -> str:

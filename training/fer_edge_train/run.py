@@ -19,7 +19,7 @@ from fer_edge.files import atomic_path, check_folder_target, replace_folder, sha
 from fer_edge_train import zoo
 from fer_edge_train.card import model_card
 from fer_edge_train.checkpoints import Checkpoints
-from fer_edge_train.datasets import Dataset
+from fer_edge_train.datasets import Dataset, FaceSet
 from fer_edge_train.evaluation import Evaluation
 from fer_edge_train.kinship import check_held_out, check_kinship
 from fer_edge_train.model_folder import RECORD_NAME
@@ -27,7 +27,7 @@ from fer_edge_train.plots import plot_curve
 from fer_edge_train.progress import make_progress
 from fer_edge_train.recall_floors import check_recall_floors, reach_recall_floors
 from fer_edge_train.recipe import Recipe
-from fer_edge_train.start import Start, pretrained_weights, read_start
+from fer_edge_train.start import Start, pretrained_weights, read_start, start_weights
 from fer_edge_train.teachers import Teacher, read_teachers
 from fer_edge_train.training import TrainingResult, train, untrained
 from fer_edge_train.training_data import TrainingData, divide, read_sets
@@ -121,6 +121,8 @@ def prepare_run(recipe: Recipe, inputs: RunInputs) -> PreparedRun:
     zoo.check_name(recipe.architecture)
     _check_inputs(recipe, inputs)
     start = read_start(inputs.start_from, recipe) if inputs.start_from is not None else None
+    if start is not None and not (recipe.epochs or recipe.recall_floors or start.is_factored_by(recipe)):
+        raise _nothing_to_do(recipe)
     teachers = read_teachers(inputs.teachers, recipe)
     return PreparedRun(
         recipe=replace(
@@ -168,7 +170,6 @@ def train_divided(
     """
     recipe, start, teachers = run.recipe, run.start, run.teachers
     floors = dict(recipe.recall_floors)
-    weights = _initial_weights(recipe, run.inputs, start, len(data.training.labels))
     checkpoints = Checkpoints(unfinished_folder(out))
     if recipe.epochs:
         # What was asked for can be done: only now may an unfinished run be given up.
@@ -176,8 +177,11 @@ def train_divided(
             checkpoints.forget()
         checkpoints.check_same_run(recipe, data.digest(), keras.backend.backend())
         checkpoints.prepare()
+        # An unfinished run has its own weights.
+        weights = None if checkpoints.load_state() else _initial_weights(recipe, run.inputs, start, data.training)
         result = _train(recipe, data, checkpoints, weights, teachers)
     else:
+        weights = _initial_weights(recipe, run.inputs, start, data.training)
         result = untrained(recipe, len(data.training.labels), weights)
     shifted = reach_recall_floors(result.model, data.held_out, floors) if floors else None
     measured = {name: measure(result.model, faces) for name, faces in data.tests.items()}
@@ -203,8 +207,8 @@ def unfinished_folder(out: Path) -> Path:
 
 
 def _check_inputs(recipe: Recipe, inputs: RunInputs) -> None:
-    if not recipe.epochs and (inputs.start_from is None or not recipe.recall_floors):
-        raise UsageError("--epochs 0 trains nothing: expected a --start-from whose decision --recall shifts")
+    if not recipe.epochs and inputs.start_from is None:
+        raise _nothing_to_do(recipe)
     if not recipe.epochs and (inputs.votes is not None or inputs.teachers):
         raise UsageError("--epochs 0 trains nothing: leave --votes and --teacher away")
     if recipe.views and not inputs.teachers:
@@ -219,6 +223,12 @@ def _check_inputs(recipe: Recipe, inputs: RunInputs) -> None:
         raise UsageError("--start-from and --pretrained both give the initial weights; choose one")
 
 
+def _nothing_to_do(recipe: Recipe) -> UsageError:
+    whole = zoo.factored_from(recipe.architecture)
+    other = f", or a {whole} to factor" if whole is not None else ""
+    return UsageError(f"--epochs 0 trains nothing: expected a --start-from whose decision --recall shifts{other}")
+
+
 def _pretrained_name(source: str | None) -> str | None:
     """Return what the recipe says of ImageNet weights: where they come from, or which file."""
     if source is None or not Path(source).is_file():
@@ -227,14 +237,14 @@ def _pretrained_name(source: str | None) -> str | None:
 
 
 def _initial_weights(
-    recipe: Recipe, inputs: RunInputs, start: Start | None, n_classes: int
+    recipe: Recipe, inputs: RunInputs, start: Start | None, faces: FaceSet
 ) -> Sequence[npt.NDArray[np.float32]] | None:
     if start is not None:
-        return start.weights
+        return start_weights(start, recipe, faces.images)
     if inputs.pretrained is None:
         return None
     keras.utils.set_random_seed(recipe.seed)
-    return pretrained_weights(recipe, n_classes, inputs.pretrained)
+    return pretrained_weights(recipe, len(faces.labels), inputs.pretrained)
 
 
 def _train(

@@ -12,52 +12,88 @@ import numpy.typing as npt
 
 from fer_edge.errors import InputError
 from fer_edge_train import zoo
+from fer_edge_train.low_rank import factor
 from fer_edge_train.model_folder import read_classifier
 from fer_edge_train.recipe import Recipe
 
-__all__ = ["Start", "pretrained_weights", "read_start"]
+__all__ = ["Start", "factoring_images", "pretrained_weights", "read_start", "start_weights"]
+
+_N_FACTORING_IMAGES = 2048  # a few hundred thousand outputs of each convolution, for covariances of 256 x 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Start:
-    """Initial weights and where they come from.
+    """The network whose weights a run begins with.
 
     Attributes:
-        weights: as `keras.Model.get_weights` gives them.
+        architecture: the recipe's, or the one that the recipe's has in low rank.
+        model: keras.Model to logits.
         sha256: of the model file.
-        history: labels, command, recipe, data and curve of the run that made them, and of the one before it.
+        history: architecture, labels, command, recipe, data and curve of the run that made it, and of the one before.
     """
 
-    weights: list[npt.NDArray[np.float32]]
+    architecture: str
+    model: Any
     sha256: str
     history: dict[str, Any]
+
+    def is_factored_by(self, recipe: Recipe) -> bool:
+        """Return whether the recipe's network is this one in low rank."""
+        return self.architecture != recipe.architecture
 
 
 def read_start(folder: Path, recipe: Recipe) -> Start:
     """Read a model folder made by `fer-edge train`.
 
     Raises:
-        InputError: the folder cannot be read, or holds another network than the recipe's.
+        InputError: the folder cannot be read, or holds another network than the recipe's or the one that it has in low
+            rank.
         IntegrityError: the model file is not the one that the record describes.
     """
     source = read_classifier(folder)
     architecture = source.record["model"].get("architecture")
-    if (architecture, source.input_shape_hwc) != (recipe.architecture, recipe.input_shape_hwc):
+    whole = zoo.factored_from(recipe.architecture)
+    known = [recipe.architecture] if whole is None else [recipe.architecture, whole]
+    if architecture not in known or source.input_shape_hwc != recipe.input_shape_hwc:
         raise InputError(
-            f"cannot start from {folder}: expected {recipe.architecture} {recipe.input_shape_hwc}, "
+            f"cannot start from {folder}: expected {' or '.join(known)} {recipe.input_shape_hwc}, "
             f"found {architecture} {source.input_shape_hwc}"
         )
-    model = keras.saving.load_model(source.path, compile=False)
     kept = ("command", "recipe", "data", "curve", "ms_per_image", "machine", "accelerator", "teachers", "started_from")
     return Start(
-        weights=model.get_weights(),
+        architecture=architecture,
+        model=keras.saving.load_model(source.path, compile=False),
         sha256=source.sha256,
         history={
             "model_sha256": source.sha256,
+            "architecture": architecture,
             "labels": list(source.labels),
             **{key: source.record.get(key) for key in kept},
         },
     )
+
+
+def start_weights(start: Start, recipe: Recipe, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+    """Return the weights that a run begins with, as `get_weights` gives them.
+
+    Args:
+        start: a network of the recipe's architecture, whose weights are taken as they are, or the one that it has in
+            low rank, whose convolutions are factored (`low_rank`).
+        recipe: which network.
+        images: (n, height, width, channels) of training; factoring looks at some of them.
+    """
+    if not start.is_factored_by(recipe):
+        weights: list[npt.NDArray[np.float32]] = start.model.get_weights()
+        return weights
+    narrow = zoo.build(recipe.architecture, recipe.input_shape_hwc, start.model.output_shape[-1])
+    factor(start.model, narrow, factoring_images(images))
+    factored: list[npt.NDArray[np.float32]] = narrow.get_weights()
+    return factored
+
+
+def factoring_images(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return about 2,048 of the training images, evenly spaced: what convolutions to be factored are looked at on."""
+    return images[:: max(len(images) // _N_FACTORING_IMAGES, 1)]
 
 
 def pretrained_weights(recipe: Recipe, n_classes: int, source: str) -> list[npt.NDArray[np.float32]]:

@@ -20,7 +20,7 @@ _DEFAULT = Recipe(architecture="mini_xception")
 # Options that are a field of the recipe and nothing else, by group: name of the field, metavar, help.
 _NUMBERS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "steps": (
-        ("epochs", "N", "passes over the training images; 0 only shifts the decision of --start-from"),
+        ("epochs", "N", "passes over the training images; 0 only shifts the decision of --start-from or factors it"),
         ("batch_size", "N", "images per step"),
         ("weight_decay", "X", "of kernels, relative to the learning rate"),
         ("average_decay", "X", "of the averaged weights, which are kept; 0 keeps the last ones"),
@@ -57,7 +57,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="forget an unfinished run instead of continuing it")
     parser.add_argument("--input-px", type=int, metavar="N", help="side of the input (the network's own)")
     parser.add_argument(
-        "--start-from", type=Path, metavar="FOLDER", help="model folder whose weights are the initial ones"
+        "--start-from",
+        type=Path,
+        metavar="FOLDER",
+        help="model folder whose weights are the initial ones; for a network of low rank also the one that it factors",
     )
     parser.add_argument(
         "--pretrained",

@@ -24,6 +24,7 @@ __all__ = [
     "build",
     "check_name",
     "default_input_shape",
+    "factored_from",
     "load_pretrained",
 ]
 
@@ -36,6 +37,7 @@ ARCHITECTURES: dict[str, str] = {
     "mobilenet_v2": "fer_edge_train.zoo.mobilenet_v2:ARCHITECTURE",
     "plain_cnn": "fer_edge_train.zoo.plain_cnn:ARCHITECTURE",
     "resnet50": "fer_edge_train.zoo.resnet50:ARCHITECTURE",
+    "resnet_factored": "fer_edge_train.zoo.resnet_factored:ARCHITECTURE",
     "resnet_large": "fer_edge_train.zoo.resnet_large:ARCHITECTURE",
     "resnet_medium": "fer_edge_train.zoo.resnet_medium:ARCHITECTURE",
     "resnet_small": "fer_edge_train.zoo.resnet_small:ARCHITECTURE",
@@ -82,6 +84,15 @@ def default_input_shape(architecture: str) -> tuple[int, int, int]:
         UsageError: no network has that name.
     """
     return _load(architecture).input_shape_hwc
+
+
+def factored_from(architecture: str) -> str | None:
+    """Return the name of the network that this one has in low rank, None where it is one of its own.
+
+    Raises:
+        UsageError: no network has that name.
+    """
+    return _load(architecture).factored_from
 
 
 def load_pretrained(architecture: str, model: Any, source: str | Path) -> None:

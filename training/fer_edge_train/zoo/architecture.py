@@ -28,6 +28,8 @@ class Architecture:
         min_side_px: smallest height and width that leave a map to classify.
         imagenet_body: the function of keras.applications whose layers, by name, are the network's body; None where no
             ImageNet weights exist.
+        factored_from: the network of the zoo whose convolutions this one has in low rank, see
+            `fer_edge_train.low_rank`; None for a network of its own.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Architecture:
     input_shape_hwc: tuple[int, int, int]
     min_side_px: int = 1
     imagenet_body: Callable[..., Any] | None = None
+    factored_from: str | None = None
 
     def __post_init__(self) -> None:
         if min(self.input_shape_hwc[:2]) < self.min_side_px:

@@ -1,12 +1,14 @@
 """The basic residual block, and the networks of it, which differ in their stem and stages.
 
 Two 3 x 3 convolutions beside a shortcut (He et al., "Deep Residual Learning", 2016); a shortcut that halves the picture
-averages before its 1 x 1 convolution (He et al., "Bag of Tricks", 2019, ResNet-D).
+averages before its 1 x 1 convolution (He et al., "Bag of Tricks", 2019, ResNet-D). A convolution of low rank is one to
+fewer channels and a 1 x 1 convolution to the asked number, with nothing between them (Zhang et al., "Accelerating Very
+Deep Convolutional Networks", 2016).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,7 +17,16 @@ from keras import layers
 __all__ = ["basic_block", "convolution", "residual_network"]
 
 
-def convolution(x: Any, filters: int, *, name: str, strides: int = 1, size: int = 3, separable: bool = False) -> Any:
+def convolution(
+    x: Any,
+    filters: int,
+    *,
+    name: str,
+    strides: int = 1,
+    size: int = 3,
+    separable: bool = False,
+    rank: int | None = None,
+) -> Any:
     """Return the batch-normalized convolution of a map (n, h, w, c), `strides` times smaller both ways, rounded up.
 
     Args:
@@ -25,23 +36,39 @@ def convolution(x: Any, filters: int, *, name: str, strides: int = 1, size: int 
         strides: of the convolution, both ways.
         size: side of the kernel.
         separable: a depthwise and a 1 x 1 convolution in place of a full one.
+        rank: channels between the two convolutions of one of low rank; None for one convolution.
     """
     kind = layers.SeparableConv2D if separable else layers.Conv2D
-    x = kind(filters, size, strides=strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    channels = filters if rank is None else rank
+    x = kind(channels, size, strides=strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    if rank is not None:
+        x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_expand")(x)
     return layers.BatchNormalization(name=f"{name}_bn")(x)
 
 
-def basic_block(x: Any, filters: int, *, name: str, strides: int = 1, separable: bool = False) -> Any:
-    """Return two convolutions beside a shortcut, summed, with a ReLU; shapes and arguments as of `convolution`."""
+def basic_block(
+    x: Any,
+    filters: int,
+    *,
+    name: str,
+    strides: int = 1,
+    separable: bool = False,
+    ranks: Mapping[str, int] | None = None,
+) -> Any:
+    """Return two convolutions beside a shortcut, summed, with a ReLU; shapes and arguments as of `convolution`.
+
+    `ranks` has those of the block's convolutions of low rank, by name.
+    """
+    rank = dict(ranks or {})
     shortcut = x
     if strides > 1:
         shortcut = layers.AveragePooling2D(strides, padding="same", name=f"{name}_shortcut_pool")(shortcut)
     if strides > 1 or x.shape[-1] != filters:
         shortcut = convolution(shortcut, filters, size=1, name=f"{name}_shortcut")
     x = layers.ReLU(name=f"{name}_relu0")(
-        convolution(x, filters, strides=strides, separable=separable, name=f"{name}_0")
+        convolution(x, filters, strides=strides, separable=separable, name=f"{name}_0", rank=rank.get(f"{name}_0"))
     )
-    x = convolution(x, filters, separable=separable, name=f"{name}_1")
+    x = convolution(x, filters, separable=separable, name=f"{name}_1", rank=rank.get(f"{name}_1"))
     return layers.ReLU(name=f"{name}_relu1")(layers.Add(name=f"{name}_add")([x, shortcut]))
 
 
@@ -53,6 +80,7 @@ def residual_network(
     stages: Sequence[tuple[int, int, bool]],
     dropout: float,
     name: str,
+    ranks: Mapping[str, int] | None = None,
 ) -> Any:
     """Return an uncompiled network from pixels in [-1, 1) to logits: convolutions, stages of blocks, mean, dropout.
 
@@ -63,6 +91,7 @@ def residual_network(
         stages: filters, number of blocks, and whether they are separable; each stage but the first halves the picture.
         dropout: share of the means left out while training.
         name: of the network.
+        ranks: of the blocks' convolutions of low rank, by name, e.g. {"stage3_block1_1": 40}.
     """
     pixels = keras.Input(input_shape_hwc, name="pixels")
     x = pixels
@@ -71,7 +100,8 @@ def residual_network(
     for stage, (filters, n_blocks, separable) in enumerate(stages):
         for block in range(n_blocks):
             strides = 2 if stage > 0 and block == 0 else 1
-            x = basic_block(x, filters, strides=strides, separable=separable, name=f"stage{stage}_block{block}")
+            block_name = f"stage{stage}_block{block}"
+            x = basic_block(x, filters, strides=strides, separable=separable, name=block_name, ranks=ranks)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(pixels, layers.Dense(n_classes, name="logits")(x), name=name)

@@ -1,0 +1,143 @@
+"""Convolutions in low rank, against a singular value decomposition of their outputs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from fer_edge_train.low_rank import LayerCost, choose_ranks, factor, output_moments
+
+N_CHANNELS = 6
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(5).integers(0, 256, (90, 8, 8, 1), dtype=np.uint8)
+
+
+def network(keras, rank):
+    """Two convolutions, the second one of a rank where one is given, and logits."""
+    from fer_edge_train.zoo.residual import convolution
+
+    pixels = keras.Input((8, 8, 1), name="pixels")
+    x = keras.layers.ReLU()(convolution(pixels, 5, name="first"))
+    x = keras.layers.ReLU()(convolution(x, N_CHANNELS, name="second", strides=2, rank=rank))
+    return keras.Model(pixels, keras.layers.Dense(3, name="logits")(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.fixture(scope="module")
+def wide(keras):
+    """With moments of a normalization that has seen images, and a channel that is turned off."""
+    keras.utils.set_random_seed(3)
+    model = network(keras, None)
+    rng = np.random.default_rng(4)
+    for name, n in (("first_bn", 5), ("second_bn", N_CHANNELS)):
+        gamma, beta, mean, variance = rng.uniform(0.5, 2.0, (4, n))
+        gamma[0] = 0.0
+        model.get_layer(name).set_weights([gamma, beta, mean - 1.0, variance])
+    return model
+
+
+def outputs(keras, model, images, layer="second_bn"):
+    """Rows of a layer's outputs: float64 (images x places, channels)."""
+    tap = keras.Model(model.inputs[0], model.get_layer(layer).output)
+    values = np.asarray(tap.predict_on_batch((images.astype(np.float32) - 128.0) / 128.0))
+    return values.reshape(-1, values.shape[-1]).astype(np.float64)
+
+
+def test_moments_are_those_of_all_outputs(keras, wide, images):
+    found = output_moments(wide, ["first", "second"], images)
+    assert list(found) == ["first", "second"]
+    for name, moments in found.items():
+        rows = outputs(keras, wide, images, f"{name}_bn")
+        np.testing.assert_allclose(moments.mean, rows.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(moments.covariance, np.cov(rows.T, bias=True), atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_outputs_are_the_nearest_of_their_rank(keras, wide, images, rank):
+    narrow = network(keras, rank)
+    factor(wide, narrow, images)
+    rows = outputs(keras, wide, images)
+    mean = rows.mean(axis=0)
+    left, values, right = np.linalg.svd(rows - mean, full_matrices=False)
+    nearest = (left[:, :rank] * values[:rank]) @ right[:rank] + mean
+    assert np.abs(nearest - rows).max() > 0.05
+    np.testing.assert_allclose(outputs(keras, narrow, images), nearest, atol=1e-4)
+    np.testing.assert_array_equal(outputs(keras, narrow, images, "first_bn"), outputs(keras, wide, images, "first_bn"))
+    for ours, theirs in zip(
+        narrow.get_layer("logits").get_weights(), wide.get_layer("logits").get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_normalization_has_the_moments_of_what_it_sees(keras, wide, images):
+    narrow = network(keras, 3)
+    factor(wide, narrow, images)
+    seen = outputs(keras, narrow, images, "second_expand")
+    _, _, mean, variance = narrow.get_layer("second_bn").get_weights()
+    np.testing.assert_allclose(mean, seen.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(variance, seen.var(axis=0), atol=1e-4)
+
+
+def test_full_rank_changes_no_answer(keras, wide, images):
+    narrow = network(keras, N_CHANNELS)
+    factor(wide, narrow, images)
+    np.testing.assert_allclose(
+        outputs(keras, narrow, images, "logits"), outputs(keras, wide, images, "logits"), atol=1e-4
+    )
+
+
+def test_another_network_is_no_whole_one(keras, images):
+    other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match="second_bn"):
+        factor(other, network(keras, 2), images)
+
+
+VARIANCES = {"early": np.array([6.0, 3.0, 1.0]), "late": np.array([4.0, 4.0, 2.0])}
+
+
+def test_the_rank_that_holds_least_goes_first():
+    costs = {name: LayerCost(whole=3, per_rank=1) for name in VARIANCES}
+    # Shares of what is kept that the last ranks hold: 1/10 and 2/10, then 3/9 and 2/10.
+    assert choose_ranks(VARIANCES, costs, 5, step=1) == {"early": 2}
+    assert choose_ranks(VARIANCES, costs, 4, step=1) == {"early": 2, "late": 2}
+
+
+def test_a_rank_that_costs_more_goes_sooner():
+    costs = {"early": LayerCost(whole=3, per_rank=1), "late": LayerCost(whole=9, per_rank=3)}
+    assert choose_ranks(VARIANCES, costs, 9, step=1) == {"late": 2}
+
+
+def test_a_layer_that_low_rank_does_not_make_smaller_stays_whole():
+    costs = {"early": LayerCost(whole=3, per_rank=2), "late": LayerCost(whole=9, per_rank=3)}
+    # "early" is at rank 2 by then, which would take 4 parameters instead of 3.
+    assert choose_ranks(VARIANCES, costs, 9, step=1) == {"late": 2}
+
+
+def test_no_choice_of_ranks_keeps_much_more():
+    rng = np.random.default_rng(8)
+    variances = {name: np.sort(rng.exponential(size=5))[::-1] for name in "abc"}
+    costs = {name: LayerCost(whole=45, per_rank=9 + index) for index, name in enumerate("abc")}
+    most = 90
+
+    def kept(ranks):
+        return math.prod(variances[name][:rank].sum() / variances[name].sum() for name, rank in ranks.items())
+
+    def size(ranks):
+        return sum(min(costs[name].whole, rank * costs[name].per_rank) for name, rank in ranks.items())
+
+    every = [dict(zip("abc", ranks, strict=True)) for ranks in itertools.product(range(1, 6), repeat=3)]
+    best = max(kept(ranks) for ranks in every if size(ranks) <= most)
+    chosen = dict.fromkeys("abc", 5) | choose_ranks(variances, costs, most, step=1)
+    assert size(chosen) <= most
+    assert kept(chosen) > 0.9 * best
+
+
+def test_too_few_parameters_are_refused():
+    costs = {name: LayerCost(whole=3, per_rank=1) for name in VARIANCES}
+    with pytest.raises(ValueError, match="expected at least 2 parameters, found 1"):
+        choose_ranks(VARIANCES, costs, 1, step=1)
