@@ -83,6 +83,13 @@ def test_the_normalization_has_the_moments_of_what_it_sees(keras, wide, images):
     np.testing.assert_allclose(variance, seen.var(axis=0), atol=1e-4)
 
 
+def test_one_step_of_int8_fits_the_outputs_between_the_factors(keras, wide, images):
+    narrow = network(keras, 4)
+    factor(wide, narrow, images)
+    assert np.linalg.svd(np.cov(outputs(keras, wide, images).T))[1][3] < 0.1  # they would differ much
+    np.testing.assert_allclose(outputs(keras, narrow, images, "second_conv").var(axis=0), 1.0, atol=1e-3)
+
+
 def test_full_rank_changes_no_answer(keras, wide, images):
     narrow = network(keras, N_CHANNELS)
     factor(wide, narrow, images)

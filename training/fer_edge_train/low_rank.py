@@ -8,7 +8,8 @@ the r eigenvectors of C with the largest eigenvalues. Then
 
 is the linear map of rank r with the smallest squared error (Zhang, Zou, He, Sun, "Accelerating Very Deep Convolutional
 Networks for Classification and Detection", 2016, section 3.1). U' goes into the convolution, which then has r outputs,
-and U into a 1 x 1 convolution after it; the batch normalization gets the moments of what it now sees.
+and U into a 1 x 1 convolution after it; the batch normalization gets the moments of what it now sees. The r outputs are
+scaled to a variance of 1: the eigenvalues differ by orders of magnitude, and an int8 tensor has one step for all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fer_edge_train.batches import training_coding
 __all__ = ["ConvolutionMoments", "LayerCost", "choose_ranks", "factor", "output_moments"]
 
 _BATCH = 64
+_LEAST_VARIANCE = 1e-6  # of an output, relative to the largest: one that does not vary is not blown up
 Arrays = npt.NDArray[np.float64]
 
 
@@ -142,13 +144,14 @@ def _factor_layer(wide: Any, narrow: Any, name: str, moments: ConvolutionMoments
     gamma, beta, mean, variance = (values.astype(np.float64) for values in normalization.get_weights())
     scale = gamma / np.sqrt(variance + normalization.epsilon)
     rank = narrow.get_layer(f"{name}_conv").filters
-    _, vectors = np.linalg.eigh(moments.covariance)
+    eigenvalues, vectors = np.linalg.eigh(moments.covariance)
     basis = vectors[:, -rank:]  # (c, rank)
+    deviations = np.sqrt(np.maximum(eigenvalues[-rank:], _LEAST_VARIANCE * eigenvalues[-1]))
     projection = basis @ basis.T
     # The convolution's outputs without the normalization's constant, in the subspace, and their moments.
     before_mean = projection @ (moments.mean - (beta - scale * mean))
     before_variance = np.diag(projection @ moments.covariance @ projection)
-    narrow.get_layer(f"{name}_conv").set_weights([(kernel * scale) @ basis])
-    narrow.get_layer(f"{name}_expand").set_weights([basis.T[None, None]])
+    narrow.get_layer(f"{name}_conv").set_weights([(kernel * scale) @ (basis / deviations)])
+    narrow.get_layer(f"{name}_expand").set_weights([(basis * deviations).T[None, None]])
     after = narrow.get_layer(f"{name}_bn")
     after.set_weights([np.sqrt(before_variance + after.epsilon), moments.mean, before_mean, before_variance])
