@@ -170,9 +170,10 @@ def test_the_run_that_made_the_initial_weights_is_quoted():
 
 def test_a_start_in_low_rank_is_called_one():
     before = {"command": "fer-edge train big --out big", "architecture": "big", "started_from": None}
-    text = model_card(changed("started_from", before))
+    text = model_card(changed("started_from", {**before, "factored_on_images": 2048}))
     assert (
-        "The initial weights are the convolutions of big in low rank, which came from\n\n    fer-edge train big" in text
+        "The initial weights are those of big, convolutions of it in low rank (factored on 2,048 training images); "
+        "it came from\n\n    fer-edge train big --out big\n" in text
     )
     same = model_card(changed("started_from", {**before, "architecture": "mini_xception"}))
     assert "The initial weights came from\n\n    fer-edge train big --out big\n" in same

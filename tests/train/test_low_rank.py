@@ -19,13 +19,15 @@ def images():
 
 
 def network(keras, rank):
-    """Two convolutions, the second one of a rank where one is given, and logits."""
+    """Three convolutions, the last two of a rank where one is given, and logits."""
     from fer_edge_train.zoo.residual import convolution
 
     pixels = keras.Input((8, 8, 1), name="pixels")
-    x = keras.layers.ReLU()(convolution(pixels, 5, name="first"))
-    x = keras.layers.ReLU()(convolution(x, N_CHANNELS, name="second", strides=2, rank=rank))
-    return keras.Model(pixels, keras.layers.Dense(3, name="logits")(keras.layers.GlobalAveragePooling2D()(x)))
+    x = keras.layers.ReLU(name="relu0")(convolution(pixels, 5, name="first"))
+    x = keras.layers.ReLU(name="relu1")(convolution(x, N_CHANNELS, name="second", strides=2, rank=rank))
+    x = keras.layers.ReLU(name="relu2")(convolution(x, N_CHANNELS, name="third", rank=rank))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(pixels, keras.layers.Dense(3, name="logits")(x))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def wide(keras):
     keras.utils.set_random_seed(3)
     model = network(keras, None)
     rng = np.random.default_rng(4)
-    for name, n in (("first_bn", 5), ("second_bn", N_CHANNELS)):
+    for name, n in (("first_bn", 5), ("second_bn", N_CHANNELS), ("third_bn", N_CHANNELS)):
         gamma, beta, mean, variance = rng.uniform(0.5, 2.0, (4, n))
         gamma[0] = 0.0
         model.get_layer(name).set_weights([gamma, beta, mean - 1.0, variance])
@@ -74,6 +76,35 @@ def test_outputs_are_the_nearest_of_their_rank(keras, wide, images, rank):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_every_layer_is_fitted_to_the_whole_networks_outputs(keras, wide, images):
+    """The second factored layer, on the inputs that the whole network gives it."""
+    narrow = network(keras, 2)
+    factor(wide, narrow, images)
+    pixels = keras.Input((4, 4, N_CHANNELS))
+    x = pixels
+    for name in ("third_conv", "third_expand", "third_bn"):
+        x = narrow.get_layer(name)(x)
+    inputs = outputs(keras, wide, images, "relu1").reshape(len(images), 4, 4, N_CHANNELS)
+    found = np.asarray(keras.Model(pixels, x).predict_on_batch(inputs.astype(np.float32))).reshape(-1, N_CHANNELS)
+    rows = outputs(keras, wide, images, "third_bn")
+    left, values, right = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    nearest = (left[:, :2] * values[:2]) @ right[:2] + rows.mean(axis=0)
+    assert np.abs(nearest - rows).max() > 0.05
+    np.testing.assert_allclose(found, nearest, atol=1e-4)
+
+
+def test_outputs_that_never_vary_stay_the_constant_that_they_are(keras, wide, images):
+    dead = keras.models.clone_model(wide)
+    dead.set_weights(wide.get_weights())
+    normalization = dead.get_layer("second_bn")
+    _, beta, mean, variance = normalization.get_weights()
+    normalization.set_weights([np.zeros(N_CHANNELS), beta, mean, variance])
+    narrow = network(keras, 2)
+    with np.errstate(all="raise"):
+        factor(dead, narrow, images)
+    np.testing.assert_allclose(outputs(keras, narrow, images), np.broadcast_to(beta, (1440, N_CHANNELS)), atol=1e-4)
+
+
 def test_the_normalization_has_the_moments_of_what_it_sees(keras, wide, images):
     narrow = network(keras, 3)
     factor(wide, narrow, images)
@@ -100,8 +131,23 @@ def test_full_rank_changes_no_answer(keras, wide, images):
 
 def test_another_network_is_no_whole_one(keras, images):
     other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
-    with pytest.raises(ValueError, match="second_bn"):
+    with pytest.raises(ValueError, match=r"expected the layers of both networks, found in one alone: .*second_bn"):
         factor(other, network(keras, 2), images)
+
+
+def test_no_images_are_refused(keras, wide, images):
+    with pytest.raises(ValueError, match="found none"):
+        factor(wide, network(keras, 2), images[:0])
+
+
+def test_a_rank_belongs_to_a_convolution_that_can_have_one(keras):
+    from fer_edge_train.zoo.residual import convolution, residual_network
+
+    options = {"stem": (), "stages": ((8, 1, False),), "dropout": 0.0, "name": "net"}
+    with pytest.raises(ValueError, match="net: no block has a convolution for stage0_blok0_0_expand"):
+        residual_network((8, 8, 1), 3, ranks={"stage0_blok0_0": 4}, **options)
+    with pytest.raises(ValueError, match="x: a separable convolution has no low rank"):
+        convolution(keras.Input((8, 8, 4)), 8, name="x", separable=True, rank=2)
 
 
 VARIANCES = {"early": np.array([6.0, 3.0, 1.0]), "late": np.array([4.0, 4.0, 2.0])}
@@ -144,7 +190,18 @@ def test_no_choice_of_ranks_keeps_much_more():
     assert kept(chosen) > 0.9 * best
 
 
+@pytest.mark.parametrize("n_channels", [6, 12, 16])
+def test_ranks_are_multiples_of_the_step_or_the_layer_stays_whole(n_channels):
+    variances = {"only": np.arange(n_channels, 0, -1.0)}
+    costs = {"only": LayerCost(whole=9 * n_channels, per_rank=10)}
+    assert choose_ranks(variances, costs, 10**9) == {}
+    if n_channels > 8:
+        assert choose_ranks(variances, costs, 9 * n_channels - 1) == {"only": 8}
+        with pytest.raises(ValueError, match="expected at least 80 parameters for these layers, found 79"):
+            choose_ranks(variances, costs, 79)
+
+
 def test_too_few_parameters_are_refused():
     costs = {name: LayerCost(whole=3, per_rank=1) for name in VARIANCES}
-    with pytest.raises(ValueError, match="expected at least 2 parameters, found 1"):
+    with pytest.raises(ValueError, match="expected at least 2 parameters for these layers, found 1"):
         choose_ranks(VARIANCES, costs, 1, step=1)

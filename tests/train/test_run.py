@@ -446,43 +446,86 @@ def test_no_epochs_shift_the_decision_of_a_start_and_nothing_else(run, recipe, t
     assert "training time" not in card
 
 
-def test_a_network_of_low_rank_starts_from_the_whole_one(
-    run, recipe, tiny_csv, out, keras, tiny_factored_networks, monkeypatch
-):
-    whole, factored = tiny_factored_networks
-    first = out.with_name("whole")
-    train(run, replace(recipe, architecture=whole, epochs=6), tiny_csv, first)
-    asked = replace(recipe, architecture=factored, epochs=0)
-    record = train(run, asked, tiny_csv, out, start_from=first)
-    assert record["started_from"]["architecture"] == whole
-    assert "are the convolutions of whole in low rank, which came from" in (out / "README.md").read_text()
+@pytest.fixture
+def whole(run, recipe, tiny_csv, out, tiny_factored_networks, capsys) -> Path:
+    """A finished run of a network that another one of the zoo has in low rank."""
+    folder = out.with_name("whole")
+    train(run, replace(recipe, architecture="whole", epochs=6, validation_fraction=0.4), tiny_csv, folder)
+    capsys.readouterr()
+    return folder
 
-    wide, narrow = (keras.saving.load_model(folder / "model.keras", compile=False) for folder in (first, out))
-    assert narrow.get_layer("only_conv").filters == 4
-    faces, _ = learnable_faces(70, 1)
-    images = (faces[..., np.newaxis].astype(np.float32) - 128.0) / 128.0
-    theirs, ours = (np.asarray(model.predict_on_batch(images)) for model in (wide, narrow))
-    # Eight outputs for each class in rank 4: near, not equal.
-    spread = theirs - theirs.mean(axis=0)
-    assert 1e-3 < np.linalg.norm(ours - theirs) / np.linalg.norm(spread) < 0.5
 
-    # Training goes on from there, and an unfinished run does not look at the whole network's outputs again.
-    tuned, began = out.with_name("tuned"), out.with_name("tuned.partial")
-    still = replace(asked, epochs=2, peak_rate=1e-8)
+@pytest.fixture
+def factoring(recipe) -> Recipe:
+    return replace(recipe, architecture="factored", epochs=0, validation_fraction=0.4)
+
+
+def test_a_network_of_low_rank_starts_from_the_whole_one(run, recipe, factoring, tiny_csv, out, keras, whole, capsys):
+    from fer_edge_train.low_rank import factor
+    from fer_edge_train.training_data import read_training_data
+    from fer_edge_train.zoo import build
+
+    record = train(run, factoring, tiny_csv, out, start_from=whole)
+    training = read_training_data([str(tiny_csv)], factoring, votes=None, skip_bad=False).training
+    told = f"factoring 1 convolutions of whole on {len(training)} training images"
+    assert told in capsys.readouterr().err
+    assert record["started_from"]["architecture"] == "whole"
+    assert record["started_from"]["factored_on_images"] == len(training) < 70
+    assert f"(factored on {len(training)} training images); it came from" in (out / "README.md").read_text()
+
+    # Of the training images alone: with others the weights would be others.
+    wide, narrow = (keras.saving.load_model(folder / "model.keras", compile=False) for folder in (whole, out))
+    expected = build("factored", (48, 48, 1), 7)
+    factor(wide, expected, training.images)
+    for ours, theirs in zip(narrow.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+    # It is a start of its own, and its card has the whole history.
+    tuned = out.with_name("tuned")
+    train(run, replace(factoring, epochs=1), tiny_csv, tuned, start_from=out)
+    card = (tuned / "README.md").read_text()
+    assert card.index("The initial weights came from") < card.index("The initial weights are those of whole")
+
+
+def test_a_shift_of_the_decision_is_one_of_the_factored_network(run, factoring, tiny_csv, out, keras, whole):
+    plain = out.with_name("plain")
+    train(run, factoring, tiny_csv, plain, start_from=whole)
+    asked = replace(factoring, recall_floors=(("fear", 0.9),))
+    record = train(run, asked, tiny_csv, out, start_from=whole)
+    assert record["shifted_decision"]["recall_after"]["fear"] >= 0.9
+    mine, theirs = (keras.saving.load_model(folder / "model.keras").get_weights() for folder in (out, plain))
+    for ours, other in zip(mine[:-1], theirs[:-1], strict=True):
+        np.testing.assert_array_equal(ours, other)
+
+
+def test_an_unfinished_run_does_not_factor_again(run, factoring, tiny_csv, out, keras, whole, monkeypatch):
+    plain = out.with_name("plain")
+    train(run, factoring, tiny_csv, plain, start_from=whole)
+    still = replace(factoring, epochs=2, peak_rate=1e-8)
     with monkeypatch.context() as stopping:
         stopping.setattr("fer_edge_train.progress._Lines.epoch", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(run, still, tiny_csv, tuned, start_from=first)
-    assert began.is_dir()
+            train(run, still, tiny_csv, out, start_from=whole)
+    assert out.with_name("mine.partial").is_dir()
     with monkeypatch.context() as refusing:
         refusing.setattr("fer_edge_train.start.factor", _interrupt)
-        train(run, still, tiny_csv, tuned, start_from=first)
-    for mine, before in zip(trainable_weights(keras, tuned), trainable_weights(keras, out), strict=True):
+        train(run, still, tiny_csv, out, start_from=whole)
+        with pytest.raises(KeyboardInterrupt):  # a run that begins anew does
+            train(run, still, tiny_csv, out, start_from=whole, restart=True, force=True)
+    for mine, before in zip(trainable_weights(keras, out), trainable_weights(keras, plain), strict=True):
         np.testing.assert_allclose(mine, before, atol=1e-5)
 
+
+def test_a_start_to_factor_must_be_of_the_same_division_too(run, factoring, tiny_csv, out, whole):
+    with pytest.raises(UsageError, match="was trained on another division of fer-2013 than this run's"):
+        train(run, replace(factoring, fold=(1, 4)), tiny_csv, out, start_from=whole)
+
+
+def test_factoring_what_is_factored_would_do_nothing(run, factoring, tiny_csv, out, whole):
+    train(run, factoring, tiny_csv, out, start_from=whole)
     message = "expected a --start-from whose decision --recall shifts, or a whole to factor"
     with pytest.raises(UsageError, match=message):
-        train(run, asked, tiny_csv, out.with_name("again"), start_from=out)
+        train(run, factoring, tiny_csv, out.with_name("again"), start_from=out)
 
 
 def _interrupt(*_arguments):
@@ -592,12 +635,16 @@ def test_restart_forgets_the_unfinished_run(run, recipe, tiny_csv, out, capsys):
 
 
 @pytest.mark.usefixtures("interrupted")
-@pytest.mark.parametrize("mistake", ["data", "teacher"])
+@pytest.mark.parametrize("mistake", ["data", "teacher", "pretrained"])
 def test_restart_keeps_the_unfinished_run_where_the_new_one_cannot_begin(run, recipe, tiny_csv, out, mistake):
-    wrong = {"data": out / "typo.csv"} if mistake == "data" else {"data": tiny_csv, "teachers": [out / "typo"]}
-    recipe = recipe if mistake == "data" else replace(recipe, teacher_share=0.5)
-    with pytest.raises(InputError):
-        train(run, recipe, wrong.pop("data"), out, restart=True, **wrong)
+    wrong = {
+        "data": {"data": out / "typo.csv"},
+        "teacher": {"teachers": [out / "typo"]},
+        "pretrained": {"pretrained": "imagenet"},
+    }[mistake]
+    recipe = replace(recipe, teacher_share=0.5 if mistake == "teacher" else 0.0)
+    with pytest.raises(UsageError if mistake == "pretrained" else InputError):
+        train(run, recipe, wrong.pop("data", tiny_csv), out, restart=True, **wrong)
     assert Checkpoints(out.with_name("mine.partial")).load_state().epochs_done == 1
 
 
@@ -612,6 +659,12 @@ def test_a_run_on_another_backend_is_refused_and_named(run, recipe, tiny_csv, ou
         f"{out}.partial holds an unfinished run on other, this is {keras.backend.backend()}; "
         "set KERAS_BACKEND=other to continue it, or add --restart to forget it"
     )
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(run, recipe, tiny_csv, out):
+    with pytest.raises(UsageError, match="has no ImageNet weights"):
+        train(run, recipe, tiny_csv, out, pretrained="imagenet")
+    assert names(out.parent) == []
 
 
 def test_a_start_trained_on_another_division_is_refused(run, recipe, tiny_csv, out, first):

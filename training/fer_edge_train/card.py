@@ -146,7 +146,12 @@ def _history_text(before: dict[str, Any], architecture: str) -> str:
     """Tell of the runs behind the initial weights, the last one first."""
     # Records of earlier versions have no architecture here: a start was always of the same one.
     found = before.get("architecture", architecture)
-    what = "came from" if found == architecture else f"are the convolutions of {found} in low rank, which came from"
+    what = "came from"
+    if found != architecture:
+        seen = before["factored_on_images"]
+        what = (
+            f"are those of {found}, convolutions of it in low rank (factored on {seen:,} training images); it came from"
+        )
     text = f"The initial weights {what}\n\n    {before['command']}\n\n"
     if before.get("recipe", {}).get("vote_share") is not None:
         text += f"Targets: {_targets_text(before)}.\n"

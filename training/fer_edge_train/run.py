@@ -172,13 +172,16 @@ def train_divided(
     floors = dict(recipe.recall_floors)
     checkpoints = Checkpoints(unfinished_folder(out))
     if recipe.epochs:
+        digest, backend = data.digest(), keras.backend.backend()
+        if not restart:
+            checkpoints.check_same_run(recipe, digest, backend)
+        # An unfinished run has its own weights.
+        continues = not restart and checkpoints.load_state() is not None
+        weights = None if continues else _initial_weights(recipe, run.inputs, start, data.training)
         # What was asked for can be done: only now may an unfinished run be given up.
         if restart:
             checkpoints.forget()
-        checkpoints.check_same_run(recipe, data.digest(), keras.backend.backend())
         checkpoints.prepare()
-        # An unfinished run has its own weights.
-        weights = None if checkpoints.load_state() else _initial_weights(recipe, run.inputs, start, data.training)
         result = _train(recipe, data, checkpoints, weights, teachers)
     else:
         weights = _initial_weights(recipe, run.inputs, start, data.training)

@@ -10,15 +10,16 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.command import tell
 from fer_edge.errors import InputError
 from fer_edge_train import zoo
-from fer_edge_train.low_rank import factor
+from fer_edge_train.low_rank import factor, factored_names
 from fer_edge_train.model_folder import read_classifier
 from fer_edge_train.recipe import Recipe
 
 __all__ = ["Start", "factoring_images", "pretrained_weights", "read_start", "start_weights"]
 
-_N_FACTORING_IMAGES = 2048  # a few hundred thousand outputs of each convolution, for covariances of 256 x 256
+_N_FACTORING_IMAGES = 2048  # 74 thousand outputs or more of a convolution, for covariances of 256 x 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,15 +28,21 @@ class Start:
 
     Attributes:
         architecture: the recipe's, or the one that the recipe's has in low rank.
-        model: keras.Model to logits.
+        path: of the model file.
         sha256: of the model file.
         history: architecture, labels, command, recipe, data and curve of the run that made it, and of the one before.
     """
 
     architecture: str
-    model: Any
+    path: Path
     sha256: str
     history: dict[str, Any]
+
+    def history_for(self, recipe: Recipe, n_images: int) -> dict[str, Any]:
+        """Return the history, and where the network is factored on how many of the `n_images` training images."""
+        if not self.is_factored_by(recipe):
+            return self.history
+        return {**self.history, "factored_on_images": min(n_images, _N_FACTORING_IMAGES)}
 
     def is_factored_by(self, recipe: Recipe) -> bool:
         """Return whether the recipe's network is this one in low rank."""
@@ -62,7 +69,7 @@ def read_start(folder: Path, recipe: Recipe) -> Start:
     kept = ("command", "recipe", "data", "curve", "ms_per_image", "machine", "accelerator", "teachers", "started_from")
     return Start(
         architecture=architecture,
-        model=keras.saving.load_model(source.path, compile=False),
+        path=source.path,
         sha256=source.sha256,
         history={
             "model_sha256": source.sha256,
@@ -82,18 +89,20 @@ def start_weights(start: Start, recipe: Recipe, images: npt.NDArray[np.uint8]) -
         recipe: which network.
         images: (n, height, width, channels) of training; factoring looks at some of them.
     """
-    if not start.is_factored_by(recipe):
-        weights: list[npt.NDArray[np.float32]] = start.model.get_weights()
-        return weights
-    narrow = zoo.build(recipe.architecture, recipe.input_shape_hwc, start.model.output_shape[-1])
-    factor(start.model, narrow, factoring_images(images))
-    factored: list[npt.NDArray[np.float32]] = narrow.get_weights()
-    return factored
+    model = keras.saving.load_model(start.path, compile=False)
+    if start.is_factored_by(recipe):
+        whole, model = model, zoo.build(recipe.architecture, recipe.input_shape_hwc, model.output_shape[-1])
+        seen = factoring_images(images)
+        n_factored = len(factored_names(model))
+        tell(f"factoring {n_factored} convolutions of {start.architecture} on {len(seen)} training images")
+        factor(whole, model, seen)
+    weights: list[npt.NDArray[np.float32]] = model.get_weights()
+    return weights
 
 
 def factoring_images(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return about 2,048 of the training images, evenly spaced: what convolutions to be factored are looked at on."""
-    return images[:: max(len(images) // _N_FACTORING_IMAGES, 1)]
+    """Return 2,048 of the training images, evenly spaced, or all: what convolutions to be factored are looked at on."""
+    return images[np.linspace(0, len(images) - 1, min(len(images), _N_FACTORING_IMAGES)).astype(np.int64)]
 
 
 def pretrained_weights(recipe: Recipe, n_classes: int, source: str) -> list[npt.NDArray[np.float32]]:

@@ -52,7 +52,7 @@ def training_record(
         "fer_edge_version": __version__,
         "command": typed_command(),
         "recipe": recipe.to_json(),
-        "started_from": start.history if start is not None else None,
+        "started_from": start.history_for(recipe, len(data.training)) if start is not None else None,
         "teachers": [teacher.history for teacher in teachers],
         "model": {
             "name": name,

@@ -37,7 +37,12 @@ def convolution(
         size: side of the kernel.
         separable: a depthwise and a 1 x 1 convolution in place of a full one.
         rank: channels between the two convolutions of one of low rank; None for one convolution.
+
+    Raises:
+        ValueError: separable and of low rank.
     """
+    if separable and rank is not None:
+        raise ValueError(f"{name}: a separable convolution has no low rank")
     kind = layers.SeparableConv2D if separable else layers.Conv2D
     channels = filters if rank is None else rank
     x = kind(channels, size, strides=strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
@@ -59,7 +64,7 @@ def basic_block(
 
     `ranks` has those of the block's convolutions of low rank, by name.
     """
-    rank = dict(ranks or {})
+    rank = ranks or {}
     shortcut = x
     if strides > 1:
         shortcut = layers.AveragePooling2D(strides, padding="same", name=f"{name}_shortcut_pool")(shortcut)
@@ -92,6 +97,9 @@ def residual_network(
         dropout: share of the means left out while training.
         name: of the network.
         ranks: of the blocks' convolutions of low rank, by name, e.g. {"stage3_block1_1": 40}.
+
+    Raises:
+        ValueError: a rank is of no convolution of a block.
     """
     pixels = keras.Input(input_shape_hwc, name="pixels")
     x = pixels
@@ -104,4 +112,8 @@ def residual_network(
             x = basic_block(x, filters, strides=strides, separable=separable, name=block_name, ranks=ranks)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(pixels, layers.Dense(n_classes, name="logits")(x), name=name)
+    network = keras.Model(pixels, layers.Dense(n_classes, name="logits")(x), name=name)
+    unknown = {f"{each}_expand" for each in ranks or {}} - {layer.name for layer in network.layers}
+    if unknown:
+        raise ValueError(f"{name}: no block has a convolution for {', '.join(sorted(unknown))}")
+    return network

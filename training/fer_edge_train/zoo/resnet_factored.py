@@ -1,8 +1,8 @@
 """resnet_factored: resnet_large with its late convolutions in low rank, within 2.5 million parameters.
 
-2.5 million parameters, about 450 million multiply-adds. Its weights are those of a trained resnet_large
-(`fer_edge_train.low_rank`), and a few epochs of training. The ranks are what `benchmarks/studies/factor_ranks.py` finds
-for 2.49 million parameters.
+2.5 million parameters, about 495 million multiply-adds. Its weights are made of those of a trained resnet_large
+(`fer_edge_train.low_rank`). The ranks are what `benchmarks/studies/factor_ranks.py` finds for 2.49 million parameters
+in models/resnet_large, trained on FER-2013.
 """
 
 from __future__ import annotations
