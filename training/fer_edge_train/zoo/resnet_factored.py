@@ -1,6 +1,6 @@
 """resnet_factored: resnet_large with its late convolutions in low rank, within 2.5 million parameters.
 
-2.5 million parameters, about 495 million multiply-adds. Its weights are made of those of a trained resnet_large
+2.5 million parameters, about 494 million multiply-adds. Its weights are made of those of a trained resnet_large
 (`fer_edge_train.low_rank`). The ranks are what `benchmarks/studies/factor_ranks.py` finds for 2.49 million parameters
 in models/resnet_large, trained on FER-2013.
 """
@@ -15,10 +15,10 @@ from fer_edge_train.zoo.resnet_large import resnet_large_network
 __all__ = ["ARCHITECTURE", "build_resnet_factored"]
 
 _RANKS = {
-    "stage2_block0_0": 104,
+    "stage2_block0_0": 112,
     "stage2_block0_1": 128,
     "stage2_block1_0": 144,
-    "stage2_block1_1": 160,
+    "stage2_block1_1": 152,
     "stage2_block2_0": 136,
     "stage2_block2_1": 96,
     "stage3_block0_0": 96,
