@@ -13,7 +13,7 @@ moments that it sees while its inputs are the whole network's. The r outputs are
 eigenvalues differ by orders of magnitude, and an int8 tensor has one step for all.
 
 Each layer is fitted by itself. Fitting a layer on inputs that are factored already (Zhang's section 3.3) was tried on
-resnet_large: of 1,554 held-out faces 70.91 % were right with it, 71.04 % without.
+resnet_large and named no more of the held-out faces rightly.
 """
 
 from __future__ import annotations
