@@ -50,6 +50,13 @@ def outputs(keras, model, images, layer="second_bn"):
     return values.reshape(-1, values.shape[-1]).astype(np.float64)
 
 
+def nearest_of_rank(rows, rank):
+    """Rows around their mean in so many dimensions, by a singular value decomposition."""
+    mean = rows.mean(axis=0)
+    left, values, right = np.linalg.svd(rows - mean, full_matrices=False)
+    return (left[:, :rank] * values[:rank]) @ right[:rank] + mean
+
+
 def test_moments_are_those_of_all_outputs(keras, wide, images):
     found = output_moments(wide, ["first", "second"], images)
     assert list(found) == ["first", "second"]
@@ -64,9 +71,7 @@ def test_outputs_are_the_nearest_of_their_rank(keras, wide, images, rank):
     narrow = network(keras, rank)
     factor(wide, narrow, images)
     rows = outputs(keras, wide, images)
-    mean = rows.mean(axis=0)
-    left, values, right = np.linalg.svd(rows - mean, full_matrices=False)
-    nearest = (left[:, :rank] * values[:rank]) @ right[:rank] + mean
+    nearest = nearest_of_rank(rows, rank)
     assert np.abs(nearest - rows).max() > 0.05
     np.testing.assert_allclose(outputs(keras, narrow, images), nearest, atol=1e-4)
     np.testing.assert_array_equal(outputs(keras, narrow, images, "first_bn"), outputs(keras, wide, images, "first_bn"))
@@ -87,8 +92,7 @@ def test_every_layer_is_fitted_to_the_whole_networks_outputs(keras, wide, images
     inputs = outputs(keras, wide, images, "relu1").reshape(len(images), 4, 4, N_CHANNELS)
     found = np.asarray(keras.Model(pixels, x).predict_on_batch(inputs.astype(np.float32))).reshape(-1, N_CHANNELS)
     rows = outputs(keras, wide, images, "third_bn")
-    left, values, right = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    nearest = (left[:, :2] * values[:2]) @ right[:2] + rows.mean(axis=0)
+    nearest = nearest_of_rank(rows, 2)
     assert np.abs(nearest - rows).max() > 0.05
     np.testing.assert_allclose(found, nearest, atol=1e-4)
 
