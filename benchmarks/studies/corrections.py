@@ -9,7 +9,8 @@ The ways:
 
 - none: as trained.
 - biases: `bias_correction` of a recipe.
-- biases-activations: the same with the errors that rounded and cut activations make (LiteRT).
+- biases-activations: the same with the errors that rounded and cut activations make (LiteRT, OpenVINO).
+- nncf-weights: `biases` with the weights as NNCF rounds them (OpenVINO).
 - nncf: NNCF's own correction of biases, before its ranges are replaced by ours (OpenVINO).
 - depthwise: each channel in front of a depthwise convolution scaled to the same range, which per-channel weights do for
   nothing on either side (ONNX Runtime).
@@ -26,16 +27,18 @@ import os
 import statistics
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
 
 from fer_edge.preprocess import PixelCoding
+from fer_edge_convert import openvino, openvino_means
 from fer_edge_convert.bias_correction import OfLayers, correct_model
 from fer_edge_convert.calibration import draw_calibration, draw_selection
 from fer_edge_convert.conversion_data import read_conversion_data
@@ -55,7 +58,8 @@ PER_CLASS = 100
 WAYS = {
     "none": ("litert", "onnx", "openvino"),
     "biases": ("litert", "onnx", "openvino"),
-    "biases-activations": ("litert",),
+    "biases-activations": ("litert", "openvino"),
+    "nncf-weights": ("openvino",),
     "nncf": ("openvino",),
     "depthwise": ("onnx",),
     "equalized": ("onnx",),
@@ -123,7 +127,7 @@ def tried(
     if way in ("depthwise", "equalized"):
         files.onnx = scaled(model.onnx, images, everywhere=way == "equalized")
     calibrated = CalibratedModel(files, images, pixels)
-    if way == "biases-activations":
+    if way == "biases-activations" and engine == "litert":
         quantize = partial(quantize_litert, precision="int8", activation_ranges=calibrated.litert_ranges("mse"))
         part = images[:: len(images) // _CORRECTED_ON]
         files = SimpleNamespace(**vars(files))
@@ -135,8 +139,9 @@ def tried(
         calibrated = CalibratedModel(files, images, pixels)
         calibrated.litert_ranges = ranges  # type: ignore[method-assign]
     trials = Trials(calibrated, coding, faces)
-    with nncf_corrects() if way == "nncf" else unchanged():
-        return trials.run(engine, precision, VariantRecipe(bias_correction=way == "biases"))
+    corrected = way == "biases" or (engine == "openvino" and way in ("biases-activations", "nncf-weights"))
+    with changed_openvino(way):
+        return trials.run(engine, precision, VariantRecipe(bias_correction=corrected))
 
 
 class WithActivations(LitertMeans):
@@ -168,21 +173,28 @@ class WithActivations(LitertMeans):
 
 
 @contextmanager
-def nncf_corrects() -> Iterator[None]:
-    """Let NNCF correct biases, which `to_openvino_int8` forbids."""
+def changed_openvino(way: str) -> Iterator[None]:
+    """Let `to_openvino_int8` do as a way says: NNCF's correction or weights, or means with activations rounded."""
     import nncf
 
-    original = nncf.AdvancedQuantizationParameters
-    nncf.AdvancedQuantizationParameters = lambda **given: original(**{**given, "disable_bias_correction": False})
-    try:
+    parameters = nncf.AdvancedQuantizationParameters
+    weights_stay = (openvino, "round_weights", lambda *_: None)
+    changes: dict[str, list[tuple[Any, str, Any]]] = {
+        "nncf": [
+            weights_stay,
+            (
+                nncf,
+                "AdvancedQuantizationParameters",
+                lambda **given: parameters(**given | {"disable_bias_correction": False}),
+            ),
+        ],
+        "nncf-weights": [weights_stay],
+        "biases-activations": [(openvino_means, "with_float_activations", lambda quantized: quantized.clone())],
+    }
+    with ExitStack() as stack:
+        for module, name, replacement in changes.get(way, []):
+            stack.enter_context(patch.object(module, name, replacement))
         yield
-    finally:
-        nncf.AdvancedQuantizationParameters = original
-
-
-@contextmanager
-def unchanged() -> Iterator[None]:
-    yield
 
 
 def scaled(model_onnx: bytes, images: Floats, *, everywhere: bool) -> bytes:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fer_edge_convert.layers import Layer
 from fer_edge_convert.openvino_means import correct_openvino
+from fer_edge_convert.openvino_weights import round_weights
 from fer_edge_convert.openvino_xml import compact_xml
 from fer_edge_convert.quiet import require_converters
 from fer_edge_convert.ranges import Observer, Range
@@ -46,9 +47,10 @@ def to_openvino_int8(
 ) -> tuple[bytes, bytes]:
     """Return the bytes of .xml and .bin with int8 convolutions (weights per channel) and float32 input and output.
 
-    NNCF decides what is quantized and how; the ranges of activations are those given. Where NNCF quantizes per channel
-    (in front of depthwise convolutions), its range of each channel is cut at them. Its own correction of biases is for
-    its own ranges, and makes the answers worse with others (docs/corrections.md): it is off.
+    NNCF decides what is quantized and how; the ranges of activations are those given, and weights are rounded here so
+    that a channel's largest is exact. Where NNCF quantizes activations per channel (in front of depthwise
+    convolutions), its range of each channel is cut at those given. Its own correction of biases is for its own ranges
+    and makes the answers worse with others (docs/corrections.md): it is off.
 
     Args:
         model_onnx: float32, with the names of layers.
@@ -115,11 +117,10 @@ def _quantized(
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
                 disable_bias_correction=True,
-                # Weights of seven bits: eight-bit ones overflow 16-bit sums on x86 processors without VNNI
-                # (docs/agreement.md).
-                overflow_fix=nncf.OverflowFix.ENABLE,
+                overflow_fix=nncf.OverflowFix.ENABLE,  # seven bits, as `round_weights` has
             ),
         )
+    round_weights(graph, quantized)
     _set_ranges(quantized, activation_ranges)
     if correction_images is not None:
         correct_openvino(graph, quantized, correction_images)

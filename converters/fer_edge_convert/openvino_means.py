@@ -1,4 +1,4 @@
-"""Bias correction in a quantized OpenVINO graph, as it runs."""
+"""Bias correction in a quantized OpenVINO graph."""
 
 from __future__ import annotations
 
@@ -10,46 +10,61 @@ import numpy.typing as npt
 
 from fer_edge_convert.bias_correction import OfLayers, correct_biases
 from fer_edge_convert.mean_answers import Geometry, Padding, mean_answer
+from fer_edge_convert.openvino_graph import (
+    ONE_THREAD_FLOAT32,
+    WITH_WEIGHTS,
+    computed_values,
+    depends_on_input,
+    nodes_by_name,
+)
 
-__all__ = ["correct_openvino"]
+__all__ = ["correct_openvino", "with_float_activations"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 _BATCH = 50  # images
-_KINDS = ("Convolution", "GroupConvolution", "MatMul")
 _AUTO_PADDING: dict[str, Padding] = {"same_upper": "same-upper", "same_lower": "same-lower"}
-_SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 
 
 def correct_openvino(float_graph: Any, quantized: Any, images: Floats) -> None:
     """Give a quantized graph the biases with which each layer's mean answer is the float graph's.
 
-    Here what rounding and cutting of activations adds counts too: that was better than weights alone
-    (docs/corrections.md). The biases are changed where they are, as NNCF would take seconds for each layer to quantize
-    anew.
+    The layers' weights are rounded, their activations are not: see `bias_correction`. The biases are changed where they
+    are, as NNCF would take seconds for each layer to quantize anew.
 
     Args:
         float_graph: openvino.Model.
         quantized: made of it, with the same names; changed in place.
         images: float32 (n, h, w, c), coded as the network takes them.
     """
-    layers = [node for node in float_graph.get_ordered_ops() if node.get_type_name() in _KINDS]
+    layers = [node for node in float_graph.get_ordered_ops() if node.get_type_name() in WITH_WEIGHTS]
     names = [node.get_friendly_name() for node in layers if _is_linear(node) and _bias_input(node) is not None]
     if not names:
         return
-    inputs = [_bias_input(_nodes(quantized)[name]) for name in names]
-    stored = [_bias_input(_nodes(float_graph)[name]).get_source_output().get_node().get_data() for name in names]
+    rounded = with_float_activations(quantized)
+    inputs = [_bias_input(nodes_by_name(rounded)[name]) for name in names]
+    stored = [_bias_input(nodes_by_name(float_graph)[name]).get_source_output().get_node().get_data() for name in names]
 
     def measure(biases: OfLayers, layer: int) -> Doubles:
         if layer:
             _set(inputs[layer - 1], biases[layer - 1].reshape(stored[layer - 1].shape))
-        return _mean_answers(quantized, names[layer : layer + 1], images)[0]
+        return _mean_answers(rounded, names[layer : layer + 1], images)[0]
 
     first = {index: np.asarray(values, np.float64).reshape(-1) for index, values in enumerate(stored)}
     wanted = dict(enumerate(_mean_answers(float_graph, names, images)))
+    nodes = nodes_by_name(quantized)
     for index, bias in correct_biases(first, wanted, measure).items():
-        _set(inputs[index], bias.reshape(stored[index].shape))
+        _set(_bias_input(nodes[names[index]]), bias.reshape(stored[index].shape))
+
+
+def with_float_activations(quantized: Any) -> Any:
+    """Return a copy of a quantized graph whose weights are rounded and whose activations are not."""
+    copied = quantized.clone()
+    for node in copied.get_ops():
+        if node.get_type_name() == "FakeQuantize" and depends_on_input(node.input(0).get_source_output()):
+            node.output(0).replace(node.input(0).get_source_output())
+    return copied
 
 
 def _mean_answers(graph: Any, names: Sequence[str], images: Floats) -> list[Doubles]:
@@ -58,10 +73,11 @@ def _mean_answers(graph: Any, names: Sequence[str], images: Floats) -> list[Doub
     from openvino import opset13
 
     copied = graph.clone()  # results that are added to a graph stay in it
-    found = _nodes(copied)
+    found = nodes_by_name(copied)
     layers = [found[name] for name in names]
     results = [opset13.result(node.input(0).get_source_output()) for node in layers]
-    compiled = openvino.Core().compile_model(openvino.Model(results, copied.get_parameters()), "CPU", _SETTINGS)
+    model = openvino.Model(results, copied.get_parameters())
+    compiled = openvino.Core().compile_model(model, "CPU", ONE_THREAD_FLOAT32)
     sums: list[Any] = [0.0] * len(layers)
     for start in range(0, len(images), _BATCH):
         answers = compiled(images[start : start + _BATCH])
@@ -71,7 +87,7 @@ def _mean_answers(graph: Any, names: Sequence[str], images: Floats) -> list[Doub
 
 
 def _mean_answer(node: Any, mean_input: Doubles) -> Doubles:
-    weights = _computed(node.input(1).get_source_output())
+    weights = computed_values(node.input(1).get_source_output())
     found = node.get_attributes()
     if node.get_type_name() == "MatMul":
         return mean_answer(weights if found["transpose_b"] else weights.T, mean_input)
@@ -83,23 +99,6 @@ def _mean_answer(node: Any, mean_input: Doubles) -> Doubles:
     strides, dilations = tuple(found["strides"]), tuple(found["dilations"])
     geometry = Geometry(strides=strides, dilations=dilations, padding=padding, groups=groups)
     return mean_answer(weights, mean_input, geometry)
-
-
-def _computed(output: Any) -> Doubles:
-    """Return the values of a tensor that depends on no input: OpenVINO multiplies stored weights with their scales."""
-    import openvino
-    from openvino import opset13
-
-    compiled = openvino.Core().compile_model(openvino.Model([opset13.result(output)], []), "CPU", _SETTINGS)
-    return np.asarray(compiled([])[0], np.float64)
-
-
-def _is_constant(output: Any) -> bool:
-    return bool(output.get_node().get_type_name() == "Constant")
-
-
-def _nodes(graph: Any) -> dict[str, Any]:
-    return {node.get_friendly_name(): node for node in graph.get_ops()}
 
 
 def _is_linear(node: Any) -> bool:

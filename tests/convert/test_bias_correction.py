@@ -12,7 +12,7 @@ from fer_edge_convert.litert import litert_observer
 from fer_edge_convert.litert_means import LitertMeans
 from fer_edge_convert.onnx_means import OnnxMeans
 from fer_edge_convert.openvino import _read as openvino_graph
-from fer_edge_convert.openvino_means import correct_openvino
+from fer_edge_convert.openvino_means import correct_openvino, with_float_activations
 from fer_edge_convert.quantizers import CalibratedModel, quantizer_for
 from fer_edge_convert.recipe import VariantRecipe
 
@@ -120,8 +120,36 @@ def test_openvino_answers_keep_their_means(calibrated):
 
 
 @pytest.mark.host
+def test_openvino_biases_do_not_make_up_for_cut_activations(calibrated):
+    """All weights exact and all activations cut hard: nothing is to be corrected."""
+    from openvino import opset13
+
+    images = calibrated.calibration
+    graph, cut = (openvino_graph(calibrated.model.onnx) for _ in range(2))
+    for node in [node for node in cut.get_ordered_ops() if node.get_type_name() == "Relu"]:
+        readers = list(node.output(0).get_target_inputs())
+        ends = [opset13.constant(np.float32(end)) for end in (0.0, 0.1, 0.0, 0.1)]
+        quantized = opset13.fake_quantize(node.output(0), *ends, levels=256)
+        for reader in readers:
+            reader.replace_source_output(quantized.output(0))
+    kinds = [node.get_type_name() for node in cut.get_ops()]
+    assert kinds.count("FakeQuantize") > 0
+    assert "FakeQuantize" not in [node.get_type_name() for node in with_float_activations(cut).get_ops()]
+    before = constants(cut)
+    correct_openvino(graph, cut, images)
+    for first, second in zip(before, constants(cut), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
+    assert [node.get_type_name() for node in cut.get_ops()].count("FakeQuantize") == kinds.count("FakeQuantize")
+
+
+def constants(graph) -> list[np.ndarray]:
+    """A graph's vectors and kernels in the order of computation."""
+    return [node.get_data() for node in graph.get_ordered_ops() if node.get_type_name() == "Constant"]
+
+
+@pytest.mark.host
 def test_openvino_int8_keeps_its_answers_means(calibrated):
-    """On the file that is shipped: weights of seven bits, activations rounded, all of it counted."""
+    """On the file that is shipped: weights of seven bits, and activations rounded, which is not counted."""
     images = calibrated.calibration
     (wanted,) = run_onnx(calibrated.model.onnx, pixels=images)
     errors = {}

@@ -15,6 +15,7 @@ from fer_edge.preprocess import PixelCoding
 from fer_edge_convert.float_model import KerasFloatModel
 from fer_edge_convert.inputs import SourceClassifier
 from fer_edge_convert.inputs.keras_file import KerasFileModel
+from fer_edge_convert.openvino_weights import N_WEIGHT_STEPS
 from fer_edge_convert.ranges import Method, observe, ranges
 from fer_edge_train.datasets import FaceSet
 
@@ -23,8 +24,8 @@ __all__ = ["FineTuned", "check_can_be_fine_tuned", "fine_tuned"]
 Floats = npt.NDArray[np.float32]
 
 # From zero to a channel's largest weight: eight bits, and the seven that keep 16-bit sums of ONNX Runtime and OpenVINO
-# from overflowing, as each of them counts.
-_WEIGHT_STEPS = {"litert": 127, "onnx": 64, "openvino": 63}
+# from overflowing.
+_WEIGHT_STEPS = {"litert": 127, "onnx": 64, "openvino": N_WEIGHT_STEPS}
 _OBSERVED_AT_ONCE = 50  # images
 
 
