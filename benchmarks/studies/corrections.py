@@ -1,10 +1,11 @@
 """What corrections before quantization win: of biases, and of channels' scales (cross-layer equalization).
 
-    python benchmarks/studies/corrections.py [--models PATH …] [--ways …] [--engines …] [--precision int16]
+    python benchmarks/studies/corrections.py [--models PATH …] [--ways …] [--engines …] [--precision int16] [--sets N]
     python benchmarks/studies/corrections.py --models --mobilenet-body FILE
 
-Quantizes to int8 with three calibration sets of 700 of FER-2013's Training images (`fer2013/fer2013.csv.gz` below
-$FER_EDGE_DATA), and compares on a thousand other Training images; PublicTest chooses nothing. Prints a Markdown table.
+Quantizes to int8 with three calibration sets (or the first N) of 700 of FER-2013's Training images
+(`fer2013/fer2013.csv.gz` below $FER_EDGE_DATA), and compares on a thousand other Training images; PublicTest chooses
+nothing. Prints a Markdown table.
 The ways:
 
 - none: as trained.
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["litert", "onnx", "openvino"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--precision", default="int8")
+    parser.add_argument("--sets", type=int, choices=range(1, len(SEEDS) + 1), default=len(SEEDS), metavar="N")
     arguments = parser.parse_args()
     require_converters()
     sources = [(path.name, read_source(path, SourceOptions())) for path in arguments.models]
@@ -99,7 +101,7 @@ def main() -> None:
             source.model if source else mobilenet_v2(arguments.mobilenet_body, rest.without_images_of(faces), coding)
         )
         found: dict[tuple[str, str], list[Trial]] = {}
-        for seed, item in zip(SEEDS, drawn, strict=True):
+        for seed, item in list(zip(SEEDS, drawn, strict=True))[: arguments.sets]:
             images = coding.encode(item.faces.images)
             for way in arguments.ways:
                 for engine in (engine for engine in WAYS[way] if engine in arguments.engines):

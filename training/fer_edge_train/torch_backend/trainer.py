@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from fer_edge_train.batches import Batch, Batches, BatchSource, Prefetched, training_coding
 from fer_edge_train.datasets import FaceSet
 from fer_edge_train.torch_backend.device_batches import DeviceBatches, DeviceFaces
-from fer_edge_train.torch_backend.memory import keep_freed_memory
 from fer_edge_train.torch_backend.network import TorchNetwork
 from fer_edge_train.trainer import FOCAL_FLOOR, Arrays, Floats, StepFigures, TrainerSetup, averaging_share
 
@@ -22,10 +21,7 @@ _EVALUATION_BATCH = 256
 
 
 class TorchTrainer:
-    """Trains a translated Keras model; see `Trainer` for the methods.
-
-    On a processor the first one tells the process to keep freed memory (`memory`).
-    """
+    """Trains a translated Keras model; see `Trainer` for the methods."""
 
     def __init__(self, setup: TrainerSetup) -> None:
         """Translate the model and its teachers.
@@ -35,8 +31,6 @@ class TorchTrainer:
         """
         self._recipe = setup.recipe
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self._device.type == "cpu":
-            keep_freed_memory()
         self._model = setup.model
         self._network = self._placed(setup.model)
         self._teachers = [self._placed(teacher).eval() for teacher in setup.teachers]
