@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ONE_THREAD_FLOAT32", "WITH_WEIGHTS", "computed_values", "depends_on_input", "nodes_by_name"]
+__all__ = ["ONE_THREAD_FLOAT32", "WITH_WEIGHTS", "computed_values", "depends_on_input", "nodes_behind", "nodes_by_name"]
 
 WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")
 
@@ -32,15 +33,20 @@ def computed_values(output: Any) -> npt.NDArray[np.float64]:
 
 def depends_on_input(output: Any) -> bool:
     """Whether a tensor changes with what the network is given."""
-    waiting, seen = [output.get_node()], set[str]()
+    return any(node.get_type_name() == "Parameter" for node in nodes_behind(output.get_node()))
+
+
+def nodes_behind(node: Any) -> Iterator[Any]:
+    """Yield a node and, each once, all that it is computed from."""
+    waiting, seen = [node], {node.get_friendly_name()}
     while waiting:
-        node = waiting.pop()
-        if node.get_type_name() == "Parameter":
-            return True
-        sources = [item.get_source_output().get_node() for item in node.inputs()]
-        waiting += [source for source in sources if source.get_friendly_name() not in seen]
-        seen.update(source.get_friendly_name() for source in sources)
-    return False
+        found = waiting.pop()
+        yield found
+        for item in found.inputs():
+            source = item.get_source_output().get_node()
+            if source.get_friendly_name() not in seen:
+                seen.add(source.get_friendly_name())
+                waiting.append(source)
 
 
 def nodes_by_name(graph: Any) -> dict[str, Any]:

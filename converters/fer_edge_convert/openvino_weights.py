@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.errors import FerEdgeError
-from fer_edge_convert.openvino_graph import WITH_WEIGHTS, computed_values, depends_on_input, nodes_by_name
+from fer_edge_convert.openvino_graph import WITH_WEIGHTS, computed_values, depends_on_input, nodes_behind, nodes_by_name
 
 __all__ = ["N_WEIGHT_STEPS", "round_weights"]
 
@@ -56,12 +56,16 @@ def round_weights(float_graph: Any, quantized: Any) -> None:
 def _stored_weights(node: Any, name: str) -> tuple[Any, Any] | None:
     """Return the inputs where a layer's int8 weights and their steps come in, or None where it is in float."""
     product = node.input(1).get_source_output().get_node()
-    if product.get_type_name() == "Constant" and product.get_output_element_type(0).get_type_name() == "f32":
+    if not any(_is_rounded(each) for each in nodes_behind(product)):
         return None
     if product.get_type_name() == "Multiply":
         converted = product.input(0).get_source_output().get_node()
         if converted.get_type_name() == "Convert" and converted.input(0).get_element_type().get_type_name() == "i8":
             return converted.input(0), product.input(1)
     raise FerEdgeError(
-        f"layer {name}: expected weights in float32, or in int8 with their steps, found {product.get_type_name()}"
+        f"layer {name}: expected weights in float, or in int8 with their steps, found {product.get_type_name()}"
     )
+
+
+def _is_rounded(node: Any) -> bool:
+    return bool(node.get_type_name() == "FakeQuantize" or node.get_output_element_type(0).get_type_name() == "i8")

@@ -78,7 +78,7 @@ def test_weights_stored_in_another_way_are_not_passed_over(calibrated, graphs):
     node = next(node for node in rounded.get_ordered_ops() if node.get_type_name() == "Convolution")
     product = node.input(1).get_source_output()
     node.input(1).replace_source_output(opset13.add(product, opset13.constant(np.float32(0.0))).output(0))
-    with pytest.raises(FerEdgeError, match=r"layer .*: expected weights in float32, or in int8 .* found Add$"):
+    with pytest.raises(FerEdgeError, match=r"layer .*: expected weights in float, or in int8 .* found Add$"):
         round_weights(_read(calibrated.model.onnx), rounded)
 
 
