@@ -3,9 +3,8 @@
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), in its form that measures
 on images. The error of a mean goes on to all layers behind it; noise around it partly cancels out there.
 
-What rounding and cutting of activations adds is left alone. What is cut is rare and large:
-a bias that makes up for it in the mean moves all the answers that were not cut, and made a network worse on LiteRT
-(docs/corrections.md).
+What rounding and cutting of activations adds is left alone. What is cut is rare and large: a bias that makes up for it
+in the mean moves all the answers that were not cut, and made a network worse on LiteRT (docs/corrections.md).
 """
 
 from __future__ import annotations

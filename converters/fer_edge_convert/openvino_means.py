@@ -43,8 +43,9 @@ def correct_openvino(float_graph: Any, quantized: Any, images: Floats) -> None:
     if not names:
         return
     rounded = with_float_activations(quantized)
-    inputs = [_bias_input(nodes_by_name(rounded)[name]) for name in names]
-    stored = [_bias_input(nodes_by_name(float_graph)[name]).get_source_output().get_node().get_data() for name in names]
+    originals, kept, copied = (nodes_by_name(graph) for graph in (float_graph, quantized, rounded))
+    inputs = [_bias_input(copied[name]) for name in names]
+    stored = [_bias_input(originals[name]).get_source_output().get_node().get_data() for name in names]
 
     def measure(biases: OfLayers, layer: int) -> Doubles:
         if layer:
@@ -53,9 +54,8 @@ def correct_openvino(float_graph: Any, quantized: Any, images: Floats) -> None:
 
     first = {index: np.asarray(values, np.float64).reshape(-1) for index, values in enumerate(stored)}
     wanted = dict(enumerate(_mean_answers(float_graph, names, images)))
-    nodes = nodes_by_name(quantized)
     for index, bias in correct_biases(first, wanted, measure).items():
-        _set(_bias_input(nodes[names[index]]), bias.reshape(stored[index].shape))
+        _set(_bias_input(kept[names[index]]), bias.reshape(stored[index].shape))
 
 
 def with_float_activations(quantized: Any) -> Any:

@@ -5,11 +5,10 @@ import pytest
 
 from fer_edge.errors import FerEdgeError
 from fer_edge_convert.openvino import _quantized, _read
-from fer_edge_convert.openvino_graph import computed_values, nodes_by_name
+from fer_edge_convert.openvino_graph import WITH_WEIGHTS, computed_values, nodes_by_name
 from fer_edge_convert.openvino_weights import round_weights
 
 pytestmark = pytest.mark.host
-LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 
 
 def weights_of(graph) -> dict[str, np.ndarray]:
@@ -17,7 +16,7 @@ def weights_of(graph) -> dict[str, np.ndarray]:
     return {
         name: computed_values(node.input(1).get_source_output())
         for name, node in nodes_by_name(graph).items()
-        if node.get_type_name() in LAYERS
+        if node.get_type_name() in WITH_WEIGHTS
     }
 
 

@@ -61,7 +61,7 @@ def child_environment(backend: str | None = None) -> dict[str, str]:
 def hide_modules(folder: Path, *names: str) -> None:
     """Make modules that cannot be imported, for a folder that comes first in a child's PYTHONPATH.
 
-    Keras on torch imports sklearn (to wrap it) where it is installed, and its own steps tensorflow, for seconds each.
+    Keras on torch imports tensorflow (to seed it) and sklearn (to wrap it) where they are installed, for seconds each.
     """
     for name in names:
         (folder / f"{name}.py").write_text("raise ImportError('hidden by a test')\n", encoding="utf-8")

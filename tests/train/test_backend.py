@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 
 import pytest
-from train.support import need_backend, run_python
 
 from fer_edge.errors import MissingExtraError, UsageError
 from fer_edge_train.backend import accelerator_name, fastest_compute_dtype, import_keras
@@ -103,31 +101,3 @@ def test_the_accelerator_of_jax_is_its_first_device(monkeypatch, platform, kind,
 def test_tensorflow_names_no_accelerator(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     assert accelerator_name() is None
-
-
-SEEDED = """
-import json, sys
-from fer_edge_train.backend import import_keras, set_random_seed
-keras = import_keras()
-from fer_edge_train import zoo
-from fer_edge_train.training import train  # what a run imports
-def drawn(seed):
-    seed(11)
-    model = zoo.build("sepnet_tiny", (48, 48, 1), 7)
-    noise = keras.layers.Dropout(0.5)(keras.ops.ones((1, 64)), training=True)
-    return [float(w.sum()) for w in model.get_weights()] + keras.ops.convert_to_numpy(noise)[0].tolist()
-first, again = drawn(set_random_seed), drawn(set_random_seed)
-loaded = "tensorflow" in sys.modules
-print(json.dumps([first, again, drawn(keras.utils.set_random_seed), loaded]))
-"""
-
-
-@pytest.mark.host
-@pytest.mark.slow
-def test_on_torch_the_seed_is_kerass_without_the_import_of_tensorflow(tmp_path):
-    need_backend("torch")
-    need_backend("tensorflow")  # else there is nothing to import
-    first, again, kerass, loaded = json.loads(run_python(SEEDED, backend="torch", cwd=tmp_path).splitlines()[-1])
-    assert first == again == kerass
-    assert len(set(first)) > 20
-    assert not loaded

@@ -5,16 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import random
 import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fer_edge.errors import MissingExtraError, UsageError
 
-__all__ = ["accelerator_name", "fastest_compute_dtype", "import_keras", "set_random_seed"]
+__all__ = ["accelerator_name", "fastest_compute_dtype", "import_keras"]
 
 _BACKENDS = ("torch", "tensorflow", "jax")  # fastest first for these networks on a CPU
 
@@ -44,27 +41,6 @@ def import_keras() -> Any:
             f'Keras on the backend {chosen} cannot be imported ({error}); pip install "fer-edge[train]" {chosen}'
         ) from error
     return keras
-
-
-def set_random_seed(seed: int) -> None:
-    """Seed what draws initial weights, dropout and noise: Python, NumPy and Keras' backend.
-
-    On torch this is what `keras.utils.set_random_seed` does but for two things no network here draws from: Keras' own
-    generator for random functions without a seed, whose seed `keras.utils.get_random_seed` tells, and TensorFlow, whose
-    import would take seconds.
-
-    Raises:
-        MissingExtraError, UsageError: as `import_keras`.
-    """
-    keras = import_keras()
-    if keras.backend.backend() != "torch":
-        keras.utils.set_random_seed(seed)
-        return
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def fastest_compute_dtype(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

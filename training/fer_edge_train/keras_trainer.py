@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.classifier import softmax
-from fer_edge_train.backend import set_random_seed
 from fer_edge_train.batches import Batch, Batches, BatchSource, Prefetched, training_coding
 from fer_edge_train.datasets import FaceSet
 from fer_edge_train.trainer import FOCAL_FLOOR, Arrays, Floats, StepFigures, TrainerSetup, averaging_share
@@ -54,7 +53,7 @@ class KerasTrainer:
     def begin_epoch(self, seed: int, view: int | None) -> None:
         """Set the state of dropout; teachers answer anew, whatever the view."""
         del view
-        set_random_seed(seed)
+        keras.utils.set_random_seed(seed)
 
     def batches(self, faces: FaceSet, targets: Floats, weights: Floats, epoch: int) -> BatchSource:
         """Return batches made by a thread beside the steps."""

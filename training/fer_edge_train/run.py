@@ -17,7 +17,6 @@ import numpy.typing as npt
 from fer_edge.errors import OutputError, UsageError
 from fer_edge.files import atomic_path, check_folder_target, replace_folder, sha256_of_file, write_text
 from fer_edge_train import zoo
-from fer_edge_train.backend import set_random_seed
 from fer_edge_train.card import model_card
 from fer_edge_train.checkpoints import Checkpoints
 from fer_edge_train.datasets import Dataset, FaceSet
@@ -247,7 +246,7 @@ def _initial_weights(
         return start_weights(start, recipe, faces.images)
     if inputs.pretrained is None:
         return None
-    set_random_seed(recipe.seed)
+    keras.utils.set_random_seed(recipe.seed)
     return pretrained_weights(recipe, len(faces.labels), inputs.pretrained)
 
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from fer_edge.errors import FerEdgeError
 from fer_edge_train import zoo
-from fer_edge_train.backend import set_random_seed
 from fer_edge_train.batches import epoch_view, steps_per_epoch
 from fer_edge_train.checkpoints import Checkpoints, RunState
 from fer_edge_train.datasets import FaceSet
@@ -177,7 +176,7 @@ def untrained(
 
 
 def _initial_model(recipe: Recipe, n_classes: int, initial_weights: Sequence[npt.NDArray[np.float32]] | None) -> Any:
-    set_random_seed(recipe.seed)
+    keras.utils.set_random_seed(recipe.seed)
     model = zoo.build(recipe.architecture, recipe.input_shape_hwc, n_classes)
     if initial_weights is not None:
         model.set_weights(initial_weights)

@@ -48,7 +48,7 @@ def _train(job: TrainingJob) -> TrainingCase:
 
         # Of Keras' backends torch alone takes OMP_NUM_THREADS as its number of threads; this binds all.
         os.sched_setaffinity(0, job.cores)
-    from fer_edge_train.backend import accelerator_name, fastest_compute_dtype, import_keras, set_random_seed
+    from fer_edge_train.backend import accelerator_name, fastest_compute_dtype, import_keras
 
     keras = import_keras()
     die_with_parent()
@@ -72,7 +72,7 @@ def _train(job: TrainingJob) -> TrainingCase:
         batch_size=job.batch_size,
         compute_dtype=fastest_compute_dtype(),
     )
-    set_random_seed(recipe.seed)
+    keras.utils.set_random_seed(recipe.seed)
     trainer = make_trainer(TrainerSetup(model=zoo.build(job.architecture, shape_hwc, _CLASSES), recipe=recipe))
     rng = np.random.default_rng(_SEED)
     batch = Batch(

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import FerEdgeError
-from fer_edge_train.backend import set_random_seed
 from fer_edge_train.checkpoints import Checkpoints, RunState
 from fer_edge_train.datasets import FaceSet
 from fer_edge_train.preparation.enhancer import ENHANCER_CODING, fastest_data_format, restore
@@ -84,7 +83,7 @@ def train_enhancer(
         InputError: the state in `checkpoints` cannot be read.
         OutputError: a checkpoint cannot be written.
     """
-    set_random_seed(recipe.seed)
+    keras.utils.set_random_seed(recipe.seed)
     size = {"groups": recipe.groups, "blocks": recipe.blocks, "filters": recipe.filters, "channels": recipe.channels}
     data_format = fastest_data_format()
     n_steps = math.ceil(min(recipe.pictures_per_epoch, len(faces)) / recipe.batch_size)
