@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.engines import ENGINE_NAMES
 from fer_edge.errors import InputError, MissingExtraError
 from fer_edge.typed_json import from_json_types
 from fer_edge_devices.board import GENERIC, SLUGS, Board
@@ -87,7 +88,8 @@ class RunSettings:
     """What `fer-edge run` should start with.
 
     Attributes:
-        engines: in the order to try them in.
+        engines: in the order to try them in, of those that run on the processor: one on a GPU has to be named, or found
+            by `fer-edge tune`.
         threads: that an engine may use.
         min_face_px: smallest face looked for.
         detect_every: of a video, frames from one detection to the next at most; between, faces are followed.
@@ -101,6 +103,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         if not self.engines or len(set(self.engines)) != len(self.engines):
             raise ValueError(f"engines: expected one or more, none twice, found {list(self.engines)}")
+        unknown = [name for name in self.engines if name not in ENGINE_NAMES]
+        if unknown:
+            raise ValueError(f"engines: expected {', '.join(ENGINE_NAMES)}, found {unknown[0][:60]!r}")
         for name in ("threads", "detect_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")

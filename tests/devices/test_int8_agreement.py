@@ -79,25 +79,32 @@ def check_promised_bytes(first: dict, second: dict, n: int) -> None:
         assert differ.size == 0, f"{case}: {differ.size} of {n} images differ, the first is {differ[0]}"
 
 
+@pytest.fixture(scope="module")
+def synthetic_here(tmp_path_factory) -> tuple[np.ndarray, dict]:
+    """Synthetic faces, and what this machine answers to them."""
+    images = synthetic_faces(40)
+    return images, run_here(images, tmp_path_factory.mktemp("here"))
+
+
 @pytest.mark.arm
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_int8_outputs_are_equal_on_aarch64(arm64_root, tmp_path, processor):
-    images = synthetic_faces(40)
+def test_int8_outputs_are_equal_on_aarch64(arm64_root, tmp_path, processor, synthetic_here):
+    images, here = synthetic_here
     there = run_there(images, arm64_root, tmp_path, processor)
     assert str(there["machine"]) == "aarch64"
-    check_promised_bytes(run_here(images, tmp_path), there, 40)
+    check_promised_bytes(here, there, len(images))
 
 
 @pytest.mark.arm
 @pytest.mark.parametrize("processor", X86_PROCESSORS)
-def test_int8_outputs_are_equal_on_x86_without_vnni(tmp_path, processor):
+def test_int8_outputs_are_equal_on_x86_without_vnni(tmp_path, processor, synthetic_here):
     """Processors before VNNI add pairs of products in 16 bits; eight-bit weights overflowed there."""
-    images = synthetic_faces(40)
+    images, here = synthetic_here
     try:
         there = run_here(images, tmp_path, processor)
     except MissingToolError as error:
         pytest.skip(str(error))
-    check_promised_bytes(run_here(images, tmp_path), there, 40)
+    check_promised_bytes(here, there, len(images))
 
 
 @pytest.mark.arm

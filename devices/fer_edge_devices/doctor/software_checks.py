@@ -119,9 +119,11 @@ def _engines(engines: Sequence[EngineStatus], profile: Profile) -> list[Finding]
         else:
             advice = "mend or remove it; the others can be used" if usable else "mend it"
             findings.append(Finding(section="software", name=name, level=ADVICE, found=status.problem, advice=advice))
+    if profile.hardware is not None and profile.hardware.gpu is not None:
+        for_it = ", ".join(name for name in usable if name not in ENGINE_NAMES)
+        told = f"{for_it} can use it, fer-edge tune tells whether it is faster" if for_it else "no engine here uses it"
+        findings.append(Finding(section="software", name="gpu", level=OK, found=f"{profile.hardware.gpu}; {told}"))
     if not usable:
-        # An accelerated engine comes with a library of the GPU's maker, not with an extra.
-        first = next(name for name in profile.run.engines if name in ENGINE_NAMES)
         findings.append(
             Finding(
                 section="software",
@@ -129,7 +131,7 @@ def _engines(engines: Sequence[EngineStatus], profile: Profile) -> list[Finding]
                 level=PROBLEM,
                 found="none can be used",
                 advice="a model needs one to run it",
-                command=f'pip install "fer-edge[{first}]"',
+                command=f'pip install "fer-edge[{profile.run.engines[0]}]"',
             )
         )
     return findings

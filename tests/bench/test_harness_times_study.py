@@ -1,0 +1,48 @@
+"""The study that times a model by the harness and by the engines' own tools: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STUDY = Path(__file__).resolve().parents[2] / "benchmarks" / "studies" / "harness_times.py"
+PACKAGES = {"litert": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino"}
+
+
+def study(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(STUDY), *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", PACKAGES)
+def test_both_time_the_same_work_in_the_same_unit(engine: str) -> None:
+    if importlib.util.find_spec(PACKAGES[engine]) is None:
+        pytest.skip(f"{PACKAGES[engine]} is not installed")
+    done = study("--turns", "1", f"{engine}:int8")
+    assert done.returncode == 0, done.stderr
+    line = done.stdout.splitlines()[-1]
+    found = re.match(rf"{engine} int8: best [0-9.]+ ms, .+ [0-9.]+ ms, quotient ([0-9.]+); ", line)
+    assert found is not None, done.stdout
+    # How near they come is for a quiet machine and more turns to tell. Another unit would be 1000 times off; the cost
+    # of first runs, or the work of many threads, some times.
+    assert 0.4 < float(found[1]) < 2.5
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["caffe:int8"], "found caffe:int8"),
+        (["onnx"], "expected ENGINE:PRECISION"),
+        (["onnx:int3"], "found onnx:int3"),
+        (["--turns", "0"], "expected 1 or more, found 0"),
+    ],
+)
+def test_refuses(words: list[str], complaint: str) -> None:
+    done = study(*words)
+    assert done.returncode != 0
+    assert complaint in done.stderr
