@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -82,8 +83,8 @@ def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
             ):
                 assert 0 < engine < sum(parts) <= whole + 0.001
                 shares.append(sum(parts) / whole)
-            # A busy machine may stop the process between the parts of a frame, but hardly in each of them.
-            assert max(shares) > 0.9
+            # A busy machine may stop the process between the parts of a frame, but hardly in every second one.
+            assert statistics.median(shares) > 0.9
             assert measured.frame.process_cpu.user_s > 0
             # Python and numpy alone take more than 20 MB; nothing here is allowed to come near the parent's size.
             assert 20e6 < measured.peak_memory_bytes < 1e9
