@@ -15,7 +15,6 @@ import numpy.typing as npt
 from fer_edge_convert.layers import Layer
 from fer_edge_convert.openvino_means import correct_openvino
 from fer_edge_convert.openvino_weights import round_weights
-from fer_edge_convert.openvino_xml import compact_xml
 from fer_edge_convert.quiet import require_converters
 from fer_edge_convert.ranges import Observer, Range
 
@@ -62,23 +61,23 @@ def to_openvino_int8(
     return _serialized(_quantized(model_onnx, calibration, activation_ranges, float_layers, correction_images))
 
 
-def quantized_openvino_observer(
-    model_onnx: bytes,
-    calibration: Floats,
-    activation_ranges: Mapping[str, Range],
-    *,
-    float_layers: Iterable[Layer] = (),
-    correction_images: Floats | None = None,
-) -> Observer:
-    """Return what `onnx_observer` does, of the network that `to_openvino_int8` makes of these: the rounded tensors."""
+def quantized_openvino_observer(xml: bytes, weights: bytes, tensors: Iterable[str]) -> Observer:
+    """Return what `onnx_observer` does, of a network that `to_openvino_int8` made: the rounded tensors.
+
+    Args:
+        xml: with all names.
+        weights: the .bin.
+        tensors: names of those asked for, as `onnx_observer` has them.
+    """
     import openvino
     from openvino import opset13
 
-    graph = _quantized(model_onnx, calibration, activation_ranges, float_layers, correction_images)
+    graph = openvino.Core().read_model(model=xml, weights=weights)
+    asked = set(tensors)
     rounded: dict[str, Any] = {}
     for node in graph.get_ordered_ops():
         if node.get_type_name() == "FakeQuantize":
-            names = node.input(0).get_source_output().names & activation_ranges.keys()
+            names = node.input(0).get_source_output().names & asked
             rounded |= {name: node.output(0) for name in names}
     results = [opset13.result(output) for output in rounded.values()]
     # NNCF's FakeQuantize nodes are computed as they are, so that nothing is fused away.
@@ -182,4 +181,4 @@ def _serialized(graph: Any, *, half: bool = False) -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
         openvino.save_model(graph, path, compress_to_fp16=half)
-        return compact_xml(path.read_bytes()), path.with_suffix(".bin").read_bytes()
+        return path.read_bytes(), path.with_suffix(".bin").read_bytes()

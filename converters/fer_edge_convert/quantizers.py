@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypedDict, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ from fer_edge_convert.openvino import (
     to_openvino_float32,
     to_openvino_int8,
 )
-from fer_edge_convert.openvino_xml import packed_xml
+from fer_edge_convert.openvino_xml import compact_xml, packed_xml
 from fer_edge_convert.ranges import Histogram, Method, Observer, Range, observe, ranges
 from fer_edge_convert.recipe import VariantRecipe
 from fer_edge_convert.tensor_errors import TensorError, tensor_errors
@@ -46,6 +46,7 @@ from fer_edge_convert.tensor_errors import TensorError, tensor_errors
 __all__ = ["CalibratedModel", "Converted", "Quantizer", "quantizer_for"]
 
 Floats = npt.NDArray[np.float32]
+_Made = TypeVar("_Made")
 
 _OBSERVED_AT_ONCE = 50  # images
 # Every layer is another pass over them. Half of 700 gave the same divergence within what another draw changes.
@@ -74,7 +75,7 @@ class CalibratedModel:
         self.model = model
         self._calibration = calibration
         self._input_range = input_range
-        self._remembered: dict[Hashable, bytes] = {}
+        self._remembered: dict[Hashable, Any] = {}
 
     @property
     def calibration(self) -> Floats:
@@ -102,11 +103,12 @@ class CalibratedModel:
     def _onnx_histograms(self) -> dict[str, Histogram]:
         return self._observed(onnx_observer(self.model.onnx))
 
-    def remembered(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+    def remembered(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         """Return what `make` made when it was first asked for by this key: a correction of biases takes seconds."""
         if key not in self._remembered:
             self._remembered[key] = make()
-        return self._remembered[key]
+        made: _Made = self._remembered[key]
+        return made
 
     def litert_ranges(self, method: Method) -> dict[str, Range]:
         """Return the ranges of the .tflite's activations by name."""
@@ -249,11 +251,6 @@ class _OnnxQuantizer:
         return self._model.remembered(("onnx", "int8", recipe), corrected) if recipe.bias_correction else source
 
 
-class _OpenVinoSettings(TypedDict):
-    float_layers: tuple[Layer, ...]
-    correction_images: Floats | None
-
-
 class _OpenVinoQuantizer(_OnnxQuantizer):
     """OpenVINO reads the same .onnx, so its layers are the same."""
 
@@ -264,22 +261,25 @@ class _OpenVinoQuantizer(_OnnxQuantizer):
         elif precision == "float16":
             xml, weights = to_openvino_float16(source)
         else:
-            xml, weights = to_openvino_int8(source, *self._calibrated(recipe), **self._settings(recipe))
-        return Converted(contents=(packed_xml(xml), weights))
+            xml, weights = self._quantized(recipe)
+        return Converted(contents=(packed_xml(compact_xml(xml)), weights))
 
     def int8_errors(self, recipe: VariantRecipe, images: Floats, /) -> tuple[TensorError, ...]:
         source = self._model.model.onnx
-        quantized = quantized_openvino_observer(source, *self._calibrated(recipe), **self._settings(recipe))
+        quantized = quantized_openvino_observer(*self._quantized(recipe), self._model.onnx_ranges(recipe.method))
         return tensor_errors(onnx_observer(source), quantized, images)
 
-    def _calibrated(self, recipe: VariantRecipe) -> tuple[Floats, Mapping[str, Range]]:
-        return self._model.calibration, self._model.onnx_ranges(recipe.method)
+    def _quantized(self, recipe: VariantRecipe) -> tuple[bytes, bytes]:
+        def quantized() -> tuple[bytes, bytes]:
+            return to_openvino_int8(
+                self._model.model.onnx,
+                self._model.calibration,
+                self._model.onnx_ranges(recipe.method),
+                float_layers=pick_layers(self.layers, recipe.float_layers, "openvino int8"),
+                correction_images=self._model.correction_images if recipe.bias_correction else None,
+            )
 
-    def _settings(self, recipe: VariantRecipe) -> _OpenVinoSettings:
-        return {
-            "float_layers": pick_layers(self.layers, recipe.float_layers, "openvino int8"),
-            "correction_images": self._model.correction_images if recipe.bias_correction else None,
-        }
+        return self._model.remembered(("openvino", "int8", recipe), quantized)
 
 
 _QUANTIZERS: Mapping[str, type[_LitertQuantizer] | type[_OnnxQuantizer]] = {

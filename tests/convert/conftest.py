@@ -85,13 +85,13 @@ def onnx_int8(calibrated):
 @pytest.fixture(scope="session")
 def openvino_files(calibrated):
     """The network's .xml and .bin, and each .xml as OpenVINO wrote it."""
-    from fer_edge_convert import openvino as module
+    from fer_edge_convert.openvino import to_openvino_float32, to_openvino_int8
+    from fer_edge_convert.openvino_xml import compact_xml
 
     source = calibrated.model.onnx
-    written = []
-    original = module.compact_xml
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "compact_xml", lambda xml: written.append(xml) or original(xml))
-        float32 = module.to_openvino_float32(source)
-        int8 = module.to_openvino_int8(source, calibrated.calibration, calibrated.onnx_ranges("min-max"))
-    return SimpleNamespace(float32=float32, int8=int8, written={"float32": written[0], "int8": written[1]})
+    written = {
+        "float32": to_openvino_float32(source),
+        "int8": to_openvino_int8(source, calibrated.calibration, calibrated.onnx_ranges("min-max")),
+    }
+    compact = {precision: (compact_xml(xml), weights) for precision, (xml, weights) in written.items()}
+    return SimpleNamespace(**compact, written={precision: xml for precision, (xml, _) in written.items()})
