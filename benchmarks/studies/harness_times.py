@@ -7,8 +7,8 @@ litert-benchmark, and a plain loop of ONNX Runtime's API, whose package has no s
 turns. A turn gives the quotient of the two medians; printed are their median and range, and the quotient of the best
 medians: what else runs on the machine can only add.
 
-The harness's clock stands around the engine's binding for Python, benchmark_app's within the engine: some hundredths of
-a millisecond, the larger a share the smaller the network. docs/benchmarking.md has what was found.
+The harness's clock stands around the engine's binding for Python, benchmark_app's within the engine: about a hundredth
+of a millisecond, the larger a share the smaller the network. docs/benchmarking.md has what was found.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fer_edge.bundle import Bundle
+from fer_edge.bundle import Bundle, Variant
 from fer_edge.engines import ENGINE_NAMES
 from fer_edge.machine import cpu_model
 
 HARNESS = """
 import sys, time
 import numpy as np
-from fer_edge.bundle import Bundle
+from fer_edge.bundle import Bundle, Variant
 from fer_edge.engines import load_engine
 from fer_edge.stage import Stage
 from fer_edge_bench.measure import measure_steady
@@ -89,7 +89,8 @@ def bound(command: Sequence[str], folder: Path, core: int) -> str:
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
     if done.returncode != 0:
-        raise SystemExit(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}")
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()
+        raise SystemExit(f"{Path(command[0]).name} ended with {done.returncode}: {said[-1]}")
     return done.stdout
 
 
@@ -131,15 +132,29 @@ TOOLS: dict[str, tuple[str, Callable[[Path, int], float]]] = {
 DEFAULT = (*(f"{name}:int8" for name in ENGINE_NAMES if name in TOOLS), "openvino:float32")
 
 
-def unpack(engine: str, precision: str, folder: Path) -> Path:
+def variant_of(text: str) -> Variant:
+    """Return the variant of "ENGINE:PRECISION" in the default bundle."""
+    known = {
+        f"{item.engine}:{item.precision}": item
+        for item in Bundle.open(None).manifest.stages["classifier"].variants
+        if item.engine in TOOLS
+    }
+    if text not in known:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, found {text}")
+    return known[text]
+
+
+def core_of(text: str) -> int:
+    """Return the number of a core that this process may use."""
+    cores = sorted(os.sched_getaffinity(0))
+    if text not in map(str, cores):
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(map(str, cores))}, found {text}")
+    return int(text)
+
+
+def unpack(variant: Variant, folder: Path) -> Path:
     """Write a variant's files as the engine's own tool reads them; return the model's path."""
     bundle = Bundle.open(None)
-    variants = bundle.manifest.stages["classifier"].variants
-    found = [item for item in variants if (item.engine, item.precision) == (engine, precision)]
-    if not found:
-        known = ", ".join(f"{item.engine}:{item.precision}" for item in variants if item.engine in TOOLS)
-        raise SystemExit(f"expected one of {known}, found {engine}:{precision}")
-    (variant,) = found
     path = folder / variant.model.file.removesuffix(".gz")
     data = bundle.read(variant.model)
     path.write_bytes(gzip.decompress(data) if variant.model.file.endswith(".gz") else data)
@@ -148,17 +163,18 @@ def unpack(engine: str, precision: str, folder: Path) -> Path:
     return path
 
 
-def compare(engine: str, precision: str, turns: int, core: int) -> str:
+def compare(variant: Variant, turns: int, core: int) -> str:
     """Return a line on the quotients of the two medians, the harness's over the tool's."""
+    engine, precision = variant.engine, variant.precision
     name, by_tool = TOOLS[engine]
     ours: list[float] = []
     theirs: list[float] = []
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        model = unpack(engine, precision, folder)
+        model = unpack(variant, folder)
         for _ in range(turns):
-            ours.append(float(bound([sys.executable, "-c", HARNESS, engine, precision], folder, core).split()[-1]))
             theirs.append(by_tool(model, core))
+            ours.append(float(bound([sys.executable, "-c", HARNESS, engine, precision], folder, core).split()[-1]))
     quotients = [one / other for one, other in zip(ours, theirs, strict=True)]
     return (
         f"{engine} {precision}: best {min(ours):.4f} ms, {name} {min(theirs):.4f} ms, quotient "
@@ -169,19 +185,22 @@ def compare(engine: str, precision: str, turns: int, core: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("variants", nargs="*", default=DEFAULT, metavar="ENGINE:PRECISION")
-    parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "variants",
+        nargs="*",
+        type=variant_of,
+        metavar="ENGINE:PRECISION",
+        help=f"of the default bundle ({' '.join(DEFAULT)})",
+    )
+    parser.add_argument("--turns", type=int, default=10, help="of each variant (10)")
+    last = max(os.sched_getaffinity(0))
+    parser.add_argument("--core", type=core_of, default=last, help=f"that everything is bound to ({last})")
     arguments = parser.parse_args()
     if arguments.turns < 1:
         parser.error(f"--turns: expected 1 or more, found {arguments.turns}")
-    pairs = [text.partition(":") for text in arguments.variants]
-    for engine, _, precision in pairs:
-        if engine not in TOOLS or not precision:
-            parser.error(f"expected ENGINE:PRECISION with an engine of {', '.join(TOOLS)}, found {engine}:{precision}")
-    print(f"{cpu_model()}, core {arguments.core}, {arguments.turns} turns")
-    for engine, _, precision in pairs:
-        print(compare(engine, precision, arguments.turns, arguments.core), flush=True)
+    print(f"{cpu_model()}, core {arguments.core}, {arguments.turns} turns", flush=True)
+    for variant in arguments.variants or map(variant_of, DEFAULT):
+        print(compare(variant, arguments.turns, arguments.core), flush=True)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Hardware:
         cores: of the processor.
         core: their design, as `fer_edge_devices.processor` names it.
         memory_mb: the sizes the board is sold with, ascending.
-        gpu: one that an engine can use; None where there is none.
+        gpu: one that ONNX Runtime can be built for; None where there is none.
         throttle_c: where the board begins to slow down; None where its kernel tells (trip points).
     """
 

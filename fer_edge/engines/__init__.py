@@ -21,6 +21,7 @@ from fer_edge.errors import EngineError, FerEdgeError, MissingExtraError, UsageE
 
 __all__ = [
     "ENGINE_NAMES",
+    "GPU_ENGINE_NAMES",
     "Engine",
     "EngineOptions",
     "EngineStatus",
@@ -65,6 +66,7 @@ _ACCELERATED = {
         library="capi/libonnxruntime_providers_cuda.so",
     ),
 }
+GPU_ENGINE_NAMES = tuple(_ACCELERATED)
 _ALIASES = {"tflite": "litert", "onnxruntime": "onnx"}
 
 

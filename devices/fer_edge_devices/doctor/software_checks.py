@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.bundle import Bundle
-from fer_edge.engines import ENGINE_NAMES, EngineStatus
+from fer_edge.engines import GPU_ENGINE_NAMES, EngineStatus
 from fer_edge.errors import FerEdgeError, InputError, MissingExtraError
 from fer_edge_devices.doctor.finding import ADVICE, OK, PROBLEM, Finding
 from fer_edge_devices.doctor.host import Subject
@@ -120,8 +120,8 @@ def _engines(engines: Sequence[EngineStatus], profile: Profile) -> list[Finding]
             advice = "mend or remove it; the others can be used" if usable else "mend it"
             findings.append(Finding(section="software", name=name, level=ADVICE, found=status.problem, advice=advice))
     if profile.hardware is not None and profile.hardware.gpu is not None:
-        for_it = ", ".join(name for name in usable if name not in ENGINE_NAMES)
-        told = f"{for_it} can use it, fer-edge tune tells whether it is faster" if for_it else "no engine here uses it"
+        for_it = ", ".join(name for name in usable if name in GPU_ENGINE_NAMES)
+        told = f"used where {for_it} is asked for" if for_it else "no engine here uses it"
         findings.append(Finding(section="software", name="gpu", level=OK, found=f"{profile.hardware.gpu}; {told}"))
     if not usable:
         findings.append(

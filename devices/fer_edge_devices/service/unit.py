@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fer_edge.engines import engine_name
+from fer_edge.engines import GPU_ENGINE_NAMES, engine_name
 from fer_edge.errors import UsageError
 from fer_edge.sinks.options import JsonLinesOptions, MqttOptions, PrometheusOptions, UnixSocketOptions
 from fer_edge.sources.picamera import is_picamera
@@ -28,7 +28,6 @@ _START_S = 90
 _TENSORRT_START_S = 900
 # Two seconds for the camera, three for what a broker has not got yet; then the rest.
 _STOP_S = 15
-_GPU_ENGINES = ("onnx-cuda", "onnx-tensorrt")
 # These run with memory that is never writable and executable at once (tried with prctl(PR_SET_MDWE)); OpenVINO makes
 # machine code at run time, and so does CUDA.
 _ENGINES_WITHOUT_JIT = ("litert", "onnx")
@@ -267,7 +266,7 @@ def _has_unknown_devices(config: ServiceConfig) -> bool:
 
 
 def _uses_gpu(config: ServiceConfig) -> bool:
-    return config.pipeline.engine is not None and engine_name(config.pipeline.engine) in _GPU_ENGINES
+    return config.pipeline.engine is not None and engine_name(config.pipeline.engine) in GPU_ENGINE_NAMES
 
 
 def _is_in_home(path: Path) -> bool:

@@ -191,16 +191,16 @@ def test_json_for_a_jetson(engines, default_bundle):
         {"path": "/dev/video0", "name": "vi-output, imx219 9-0010", "access": "argus", "source": ARGUS}
     ]
     gpu = next(item for item in found["findings"] if item["name"] == "gpu")
-    expected = "1024-core Ampere; onnx-cuda can use it, fer-edge tune tells whether it is faster"
-    assert (gpu["level"], gpu["found"]) == ("ok", expected)
+    assert (gpu["level"], gpu["found"]) == ("ok", "Ampere, 512 or 1024 cores; used where onnx-cuda is asked for")
     assert found["run_options"] == {"engine": "litert", "threads": 2, "min-face": 40.0, "detect-every": 5}
     assert json.loads(json.dumps(found)) == found
 
 
 def test_a_gpu_that_no_engine_uses(engines, default_bundle):
-    engines(*WORKS, BROKEN)
+    others = EngineStatus(name="of-another-package", version="1", problem=None)
+    engines(*WORKS, BROKEN, others)
     findings = examine(recorded_subject("jetson-orin-nano"), default_bundle.path).findings
-    assert only(findings, "gpu").found == "1024-core Ampere; no engine here uses it"
+    assert only(findings, "gpu").found == "Ampere, 512 or 1024 cores; no engine here uses it"
     findings = examine(recorded_subject("raspberry-pi-5"), default_bundle.path).findings
     assert "gpu" not in [finding.name for finding in findings]
 
