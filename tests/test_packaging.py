@@ -114,6 +114,13 @@ def test_notice_holds_the_licence_text_of_the_detector():
     assert licence in notice
 
 
+def test_the_demo_refuses_what_it_would_not_look_at(tmp_path):
+    done = subprocess.run([REPOSITORY / "demo", "mine.jpg"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    instead = ".venv-demo/bin/fer-edge run PHOTO --text"
+    assert done.stderr == f"demo: expected no argument, found mine.jpg; for a photo of your own: {instead}\n"
+
+
 def test_metadata_names_every_command():
     points = importlib.metadata.entry_points(group="fer_edge.commands")
     assert {point.name for point in points} >= {"run", "train", "evaluate", "convert", "bench", "doctor", "bundle"}
