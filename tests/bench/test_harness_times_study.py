@@ -28,8 +28,9 @@ def test_both_time_the_same_work_in_the_same_unit(engine: str) -> None:
     line = done.stdout.splitlines()[-1]
     found = re.match(rf"{engine} int8: best [0-9.]+ ms, .+ [0-9.]+ ms, quotient ([0-9.]+); ", line)
     assert found is not None, done.stdout
-    # How near they come is for a quiet machine and more turns to tell; another unit or another model would be further.
-    assert 0.4 < float(found[1]) < 2.5
+    # How near they come is for a quiet machine and more turns to tell: here other tests may have the core for half of
+    # either's time. Another unit would be 1000 times off.
+    assert 0.1 < float(found[1]) < 10
 
 
 @pytest.mark.parametrize(
