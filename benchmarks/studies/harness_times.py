@@ -27,7 +27,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fer_edge.bundle import Bundle, Variant
-from fer_edge.engines import ENGINE_NAMES
 from fer_edge.machine import cpu_model
 
 HARNESS = """
@@ -129,7 +128,7 @@ TOOLS: dict[str, tuple[str, Callable[[Path, int], float]]] = {
     "openvino": ("benchmark_app", by_benchmark_app),
 }
 # The smallest network that OpenVINO runs shows most of what its binding costs, so its float32 is timed too.
-DEFAULT = (*(f"{name}:int8" for name in ENGINE_NAMES if name in TOOLS), "openvino:float32")
+DEFAULT = (*(f"{name}:int8" for name in TOOLS), "openvino:float32")
 
 
 def variant_of(text: str) -> Variant:

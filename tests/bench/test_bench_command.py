@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -45,6 +44,8 @@ def test_the_summary_is_the_command_lines() -> None:
     assert list(COMMAND.actions) == ["compare", "report", "table", "claims", "scaling"]
 
 
+# It holds clocks of one frame against each other, between which a busy machine may stop the process.
+@pytest.mark.alone
 @needs_litert
 def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     path, page = tmp_path / "record.json", tmp_path / "report.html"
@@ -74,7 +75,6 @@ def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
             assert [work.n_faces for work in measured.work] == [1] * 8
             assert measured.frame.inputs == tuple(range(8))
             series = measured.frame.samples_ms
-            shares: list[float] = []
             for whole, engine, *parts in zip(
                 series["frame"],
                 series["engine"],
@@ -82,9 +82,7 @@ def test_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
                 strict=True,
             ):
                 assert 0 < engine < sum(parts) <= whole + 0.001
-                shares.append(sum(parts) / whole)
-            # A busy machine may stop the process between the parts of a frame, but hardly in every second one.
-            assert statistics.median(shares) > 0.9
+                assert sum(parts) > 0.9 * whole
             assert measured.frame.process_cpu.user_s > 0
             # Python and numpy alone take more than 20 MB; nothing here is allowed to come near the parent's size.
             assert 20e6 < measured.peak_memory_bytes < 1e9

@@ -19,18 +19,19 @@ def study(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("engine", PACKAGES)
-def test_both_time_the_same_work_in_the_same_unit(engine: str) -> None:
+def test_both_time_the_same_work(engine: str) -> None:
     if importlib.util.find_spec(PACKAGES[engine]) is None:
         pytest.skip(f"{PACKAGES[engine]} is not installed")
-    done = study("--turns", "1", f"{engine}:int8")
+    done = study("--turns", "3", f"{engine}:int8")
     assert done.returncode == 0, done.stderr
     line = done.stdout.splitlines()[-1]
     found = re.match(rf"{engine} int8: best [0-9.]+ ms, .+ [0-9.]+ ms, quotient ([0-9.]+); ", line)
     assert found is not None, done.stdout
-    # How near they come is for a quiet machine and more turns to tell: here other tests may have the core for half of
-    # either's time. Another unit would be 1000 times off.
-    assert 0.1 < float(found[1]) < 10
+    # How near they come, a few percent, is for a quiet machine and more turns to tell. A harness that took half as long
+    # as the work itself would be found here.
+    assert 0.67 < float(found[1]) < 1.5
 
 
 @pytest.mark.parametrize(
