@@ -32,7 +32,7 @@ from fer_edge.machine import cpu_model
 HARNESS = """
 import sys, time
 import numpy as np
-from fer_edge.bundle import Bundle, Variant
+from fer_edge.bundle import Bundle
 from fer_edge.engines import load_engine
 from fer_edge.stage import Stage
 from fer_edge_bench.measure import measure_steady
