@@ -2,8 +2,11 @@
 
 A network trained for accuracy seldom names a class that is often taken for others (fear) or that is rare (disgust): an
 offset added to the class's logit moves the decision (Menon et al., "Long-tail learning via logit adjustment", 2021, add
-the log of class frequencies). Here the offsets are the smallest that reach the asked recalls on held-out images; they
-become part of the last layer's bias, so that nothing changes for whoever runs the network.
+the log of class frequencies). Here the offsets are those that just reach the asked recalls on held-out images, each in
+the middle of the range in which it does: its lower end would leave one image on the boundary, where the smallest change
+of a logit (of int8, say) loses it, and where k of n were asked it would find k / (n + 1) of others on average (the
+k-th order statistic). The offsets become part of the last layer's bias, so that nothing changes for whoever runs the
+network.
 """
 
 from __future__ import annotations
@@ -64,10 +67,11 @@ def check_recall_floors(floors: Mapping[str, float], held_out: FaceSet) -> None:
 def logit_offsets(
     logits: npt.NDArray[np.float32], label_indices: npt.NDArray[np.int64], floors: Mapping[int, float]
 ) -> npt.NDArray[np.float64]:
-    """Return the smallest offsets, none below 0, with which each class of `floors` reaches its recall.
+    """Return the offsets, none below 0, with which each class of `floors` just reaches its recall.
 
-    What a class needs grows with the others' offsets, so raising each in turn to what it needs, from 0 on, ends at the
-    smallest solution where there is one.
+    A class that reaches it without an offset keeps 0. Another takes the middle between what its last image needs to be
+    named and what the next one would need; without a next one, what the last one needs. Both grow with the others'
+    offsets, so raising each in turn, from 0 on, ends at the smallest such offsets where there are any.
 
     Args:
         logits: (n, classes).
@@ -90,7 +94,9 @@ def logit_offsets(
             others = np.delete(own + offsets, position, axis=1).max(axis=1)
             needed = np.sort(others - own[:, position])
             n_right = max(int(np.ceil(floor * len(own) - 1e-9)), 1)
-            offsets[position] = max(offsets[position], needed[n_right - 1] + _BEYOND_TIE)
+            last, following = needed[n_right - 1 : n_right + 1].take([0, -1])
+            if last + _BEYOND_TIE > 0.0:
+                offsets[position] = max(offsets[position], last + _BEYOND_TIE, (last + following) / 2)
         if (offsets == before).all():
             return offsets
         if offsets.max() > limit:
