@@ -63,8 +63,8 @@ class DetectorOptions:
         for name in ("pnet_threshold", "rnet_threshold", "onet_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected between 0 and 1, found {getattr(self, name):g}")
-        if self.max_proposals < 1:
-            raise ValueError(f"max_proposals: expected 1 or more, found {self.max_proposals}")
+        if not isinstance(self.max_proposals, int) or self.max_proposals < 1:
+            raise ValueError(f"max_proposals: expected a whole number, 1 or more, found {self.max_proposals!r}")
 
 
 # Overlaps at which boxes are one face: within a level, between levels, after R- and O-Net. All but the second are those

@@ -189,7 +189,8 @@ def test_a_higher_threshold_finds_no_more(default_bundle, photo):
         ({"pnet_threshold": 0.0}, "pnet_threshold: expected between 0 and 1, found 0"),
         ({"rnet_threshold": 1.0}, "rnet_threshold: expected between 0 and 1, found 1"),
         ({"onet_threshold": math.nan}, "onet_threshold: expected between 0 and 1, found nan"),
-        ({"max_proposals": 0}, "max_proposals: expected 1 or more, found 0"),
+        ({"max_proposals": 0}, "max_proposals: expected a whole number, 1 or more, found 0"),
+        ({"max_proposals": 1.5}, "max_proposals: expected a whole number, 1 or more, found 1.5"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
