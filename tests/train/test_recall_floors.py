@@ -42,6 +42,8 @@ def test_any_recall_needs_one_image():
 def test_a_recall_that_is_reached_changes_nothing():
     logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
     assert logit_offsets(logits, np.array([0, 1, 2, 1]), {1: 0.5}).tolist() == [0, 0, 0]
+    logits = np.array([[-1, 0], [3, 0], [1, 0]], np.float32)  # the next image would need 3: no reason to go half way
+    assert logit_offsets(logits, np.array([1, 1, 0]), {1: 0.5}).tolist() == [0, 0]
 
 
 def test_offsets_are_in_the_middle_of_what_just_reaches_the_recalls():
@@ -62,15 +64,35 @@ def test_offsets_are_in_the_middle_of_what_just_reaches_the_recalls():
         assert offsets[position] == pytest.approx((reaching[0] + reaching[-1]) / 2, abs=0.002)
 
 
-def test_recall_of_new_images_is_what_was_asked_on_average():
-    # 2,000 times 32 held-out images of a class whose lack is uniform in [0, 1): an offset finds that share of new ones.
+def test_what_the_middle_finds_of_new_images_on_average():
+    # 2,000 times 32 held-out images of a class whose lack is uniform in [0, 1): an offset finds that share of new ones,
+    # (k + 1/2) / (n + 1) in the middle and k / (n + 1) at the lower end of the range.
     rng = np.random.default_rng(8)
     labels = np.ones(32, np.int64)
     found = []
     for _ in range(2000):
         logits = np.stack([rng.uniform(0, 1, 32), np.zeros(32)], axis=1).astype(np.float32)
         found.append(logit_offsets(logits, labels, {1: 20 / 32})[1])
-    assert np.mean(found) == pytest.approx(20.5 / 33, abs=0.006)  # four standard errors; the lower end: 20 / 33
+    assert np.mean(found) == pytest.approx(20.5 / 33, abs=0.006)  # three standard errors
+
+
+def test_middles_that_push_each_other_up_give_way_to_what_is_needed():
+    # Class 0 needs 0.5 for half of its images and class 1 nothing; the middle for class 0 (2) would take class 1's half
+    # from it, whose middle would take class 0's, and so on.
+    logits = np.array([[0, 0.5], [0, 3.5], [-1.5, 0], [2.5, 0]], np.float32)
+    labels = np.array([0, 0, 1, 1])
+    offsets = logit_offsets(logits, labels, {0: 0.5, 1: 0.5})
+    assert offsets == pytest.approx([0.5, 0], abs=2e-4)
+    assert [recall(logits + offsets, labels, position) for position in (0, 1)] == [0.5, 0.5]
+
+
+def test_the_order_in_which_classes_are_named_is_of_no_consequence():
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 4, 300)
+    logits = (rng.normal(0, 1, (300, 4)) + 0.8 * np.eye(4)[labels] - [0, 0.5, 1.0, 0]).astype(np.float32)
+    first = logit_offsets(logits, labels, {1: 0.6, 2: 0.5, 3: 0.55})
+    assert (first[1:] > 0).all()
+    np.testing.assert_allclose(logit_offsets(logits, labels, {3: 0.55, 2: 0.5, 1: 0.6}), first, atol=1e-9)
 
 
 def test_recalls_that_exclude_each_other_are_refused():

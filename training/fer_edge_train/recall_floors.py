@@ -3,10 +3,10 @@
 A network trained for accuracy seldom names a class that is often taken for others (fear) or that is rare (disgust): an
 offset added to the class's logit moves the decision (Menon et al., "Long-tail learning via logit adjustment", 2021, add
 the log of class frequencies). Here the offsets are those that just reach the asked recalls on held-out images, each in
-the middle of the range in which it does: its lower end would leave one image on the boundary, where the smallest change
-of a logit (of int8, say) loses it, and where k of n were asked it would find k / (n + 1) of others on average (the
-k-th order statistic). The offsets become part of the last layer's bias, so that nothing changes for whoever runs the
-network.
+the middle of the range in which it does. The lower end of that range leaves one image on the boundary, where the
+smallest change of a logit (of int8, say) loses it, and where k of n were asked it finds k / (n + 1) of others on
+average (the k-th order statistic). The offsets become part of the last layer's bias, so that nothing changes for
+whoever runs the network.
 """
 
 from __future__ import annotations
@@ -67,11 +67,12 @@ def check_recall_floors(floors: Mapping[str, float], held_out: FaceSet) -> None:
 def logit_offsets(
     logits: npt.NDArray[np.float32], label_indices: npt.NDArray[np.int64], floors: Mapping[int, float]
 ) -> npt.NDArray[np.float64]:
-    """Return the offsets, none below 0, with which each class of `floors` just reaches its recall.
+    """Return offsets, none below 0, with which each class of `floors` just reaches its recall.
 
-    A class that reaches it without an offset keeps 0. Another takes the middle between what its last image needs to be
-    named and what the next one would need; without a next one, what the last one needs. Both grow with the others'
-    offsets, so raising each in turn, from 0 on, ends at the smallest such offsets where there are any.
+    A class that reaches it by itself keeps 0. The offset of another lies in the middle between what the last of its
+    images that has to be named needs, and what the next one of the class would need. It is what the last one needs
+    (and 1e-4, for a tie is no answer) where no next one is left, where the two need the same, and for all classes where
+    the middles push each other up without end.
 
     Args:
         logits: (n, classes).
@@ -85,23 +86,43 @@ def logit_offsets(
         UsageError: no offsets reach all of them.
     """
     wide = logits.astype(np.float64)
-    offsets = np.zeros(logits.shape[1])
-    limit = 2.0 * float(np.ptp(wide)) + 1.0  # beyond it one class would be the answer to everything
+    least = _raised(wide, label_indices, floors, np.zeros(logits.shape[1]), to_middle=False)
+    if least is None:
+        raise UsageError("no shift of the decision reaches all the recalls asked for together; ask for less")
+    centred = _raised(wide, label_indices, floors, least, to_middle=True)
+    return least if centred is None else centred
+
+
+def _raised(
+    logits: npt.NDArray[np.float64],
+    label_indices: npt.NDArray[np.int64],
+    floors: Mapping[int, float],
+    start: npt.NDArray[np.float64],
+    *,
+    to_middle: bool,
+) -> npt.NDArray[np.float64] | None:
+    """Return the smallest offsets from `start` up that give each class what it needs; None where there are none.
+
+    What a class needs grows with the others' offsets, so raising each in turn to it ends at the smallest solution.
+    """
+    offsets = start.copy()
+    limit = 2.0 * float(np.ptp(logits)) + 1.0  # beyond it one class would be the answer to everything
     for _ in range(_MOST_ROUNDS):
         before = offsets.copy()
         for position, floor in floors.items():
-            own = wide[label_indices == position]
+            own = logits[label_indices == position]
             others = np.delete(own + offsets, position, axis=1).max(axis=1)
             needed = np.sort(others - own[:, position])
             n_right = max(int(np.ceil(floor * len(own) - 1e-9)), 1)
-            last, following = needed[n_right - 1 : n_right + 1].take([0, -1])
-            if last + _BEYOND_TIE > 0.0:
-                offsets[position] = max(offsets[position], last + _BEYOND_TIE, (last + following) / 2)
+            enough = needed[n_right - 1] + _BEYOND_TIE
+            if to_middle and enough > 0.0 and n_right < len(own):
+                enough = max(enough, (needed[n_right - 1] + needed[n_right]) / 2)
+            offsets[position] = max(offsets[position], enough)
         if (offsets == before).all():
             return offsets
         if offsets.max() > limit:
             break
-    raise UsageError("no shift of the decision reaches all the recalls asked for together; ask for less")
+    return None
 
 
 def reach_recall_floors(model: Any, held_out: FaceSet, floors: Mapping[str, float]) -> ShiftedDecision:
