@@ -397,8 +397,8 @@ def test_golden_vectors_are_not_the_same_for_every_image(default_bundle):
             assert len(np.unique(outputs)) > 1
 
 
-# Of 16; other bits are names and layout, a third of a .tflite, or weights that decide nothing here.
-@pytest.mark.parametrize(("name", "n_caught"), [("classifier_int8.onnx", 12), ("classifier_int8.tflite", 10)])
+# Of 64, for of 16 it is chance what they hit; other bits are names and layout, or weights that decide nothing here.
+@pytest.mark.parametrize(("name", "n_caught"), [("classifier_int8.onnx", 52), ("classifier_int8.tflite", 48)])
 def test_flipped_bits_that_load_are_caught(tmp_path, default_bundle, name, n_caught):
     """As if the digest had been taken after the damage: the outputs are then another model's."""
     engine_name = {"onnx": "onnx", "tflite": "litert"}[name.partition(".")[2]]
@@ -421,7 +421,7 @@ def test_flipped_bits_that_load_are_caught(tmp_path, default_bundle, name, n_cau
 
     assert outcomes(whole) <= {"exact", "within tolerance"}
     caught = 0
-    for position in range(len(whole) // 32, len(whole), len(whole) // 16):
+    for position in range(len(whole) // 128, len(whole), len(whole) // 64):
         damaged = bytearray(whole)
         damaged[position] ^= 0x40
         try:
