@@ -44,6 +44,8 @@ def test_a_recall_that_is_reached_changes_nothing():
     assert logit_offsets(logits, np.array([0, 1, 2, 1]), {1: 0.5}).tolist() == [0, 0, 0]
     logits = np.array([[-1, 0], [3, 0], [1, 0]], np.float32)  # the next image would need 3: no reason to go half way
     assert logit_offsets(logits, np.array([1, 1, 0]), {1: 0.5}).tolist() == [0, 0]
+    logits = np.array([[-5e-5, 0], [3, 0], [1, 0]], np.float32)
+    assert logit_offsets(logits, np.array([1, 1, 0]), {1: 0.5}) == pytest.approx([0, 5e-5])
 
 
 def test_offsets_are_in_the_middle_of_what_just_reaches_the_recalls():

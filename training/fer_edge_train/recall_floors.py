@@ -69,10 +69,10 @@ def logit_offsets(
 ) -> npt.NDArray[np.float64]:
     """Return offsets, none below 0, with which each class of `floors` just reaches its recall.
 
-    A class that reaches it by itself keeps 0. The offset of another lies in the middle between what the last of its
-    images that has to be named needs, and what the next one of the class would need. It is what the last one needs
-    (and 1e-4, for a tie is no answer) where no next one is left, where the two need the same, and for all classes where
-    the middles push each other up without end.
+    A class that reaches it by itself keeps 0, or what takes it 1e-4 beyond a tie, which is no answer. The offset of
+    another lies in the middle between what the last of its images that has to be named needs, and what the next one of
+    the class would need. It is what the last one needs, and 1e-4, where no next one is left, where the two need the
+    same, and for all classes where the middles push each other up without end.
 
     Args:
         logits: (n, classes).
@@ -114,9 +114,10 @@ def _raised(
             others = np.delete(own + offsets, position, axis=1).max(axis=1)
             needed = np.sort(others - own[:, position])
             n_right = max(int(np.ceil(floor * len(own) - 1e-9)), 1)
-            enough = needed[n_right - 1] + _BEYOND_TIE
-            if to_middle and enough > 0.0 and n_right < len(own):
-                enough = max(enough, (needed[n_right - 1] + needed[n_right]) / 2)
+            lack = needed[n_right - 1]
+            enough = lack + _BEYOND_TIE
+            if to_middle and lack >= 0.0 and n_right < len(own):
+                enough = max(enough, (lack + needed[n_right]) / 2)
             offsets[position] = max(offsets[position], enough)
         if (offsets == before).all():
             return offsets
