@@ -86,10 +86,10 @@ def logit_offsets(
         UsageError: no offsets reach all of them.
     """
     wide = logits.astype(np.float64)
-    least = _raised(wide, label_indices, floors, np.zeros(logits.shape[1]), to_middle=False)
+    least = _raised(wide, label_indices, floors, to_middle=False)
     if least is None:
         raise UsageError("no shift of the decision reaches all the recalls asked for together; ask for less")
-    centred = _raised(wide, label_indices, floors, least, to_middle=True)
+    centred = _raised(wide, label_indices, floors, to_middle=True)
     return least if centred is None else centred
 
 
@@ -97,15 +97,15 @@ def _raised(
     logits: npt.NDArray[np.float64],
     label_indices: npt.NDArray[np.int64],
     floors: Mapping[int, float],
-    start: npt.NDArray[np.float64],
     *,
     to_middle: bool,
 ) -> npt.NDArray[np.float64] | None:
-    """Return the smallest offsets from `start` up that give each class what it needs; None where there are none.
+    """Return the smallest offsets, none below 0, that give each class what it needs; None where there are none.
 
-    What a class needs grows with the others' offsets, so raising each in turn to it ends at the smallest solution.
+    What a class needs grows with the others' offsets, so raising each in turn to it, from 0 on, ends at the smallest
+    solution.
     """
-    offsets = start.copy()
+    offsets = np.zeros(logits.shape[1])
     limit = 2.0 * float(np.ptp(logits)) + 1.0  # beyond it one class would be the answer to everything
     for _ in range(_MOST_ROUNDS):
         before = offsets.copy()
